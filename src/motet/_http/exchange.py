@@ -1,0 +1,174 @@
+"""One streamed exchange: a request out, the body of its response in, to its very end.
+
+The body is handed on as bytes to a function that neither awaits nor raises out of the
+loop: leaving the library's loop over a body early would leave its generators
+suspended, which Trio reports. What the function raises is remembered, the exchange's
+own scope is cancelled, and the next read unwinds everything from the inside. So does
+the end of the server's time.
+
+Whatever happens, the connection is free or closed when `exchange` returns. The client
+may be one of ours or the user's own, of httpx2 or of httpx: only what the two have in
+common is used, and their errors are told by name.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+import anyio
+
+from .._values.errors import (
+    BackendError,
+    BackendTimeout,
+    BackendUnavailable,
+    ConnectionLost,
+    Phase,
+    ProtocolError,
+)
+
+# A body that goes on after the record that ends the reply is waited for, because only
+# then can the connection be used again; but not for long.
+DRAIN_TIMEOUT: Final = 1.0  # seconds
+
+# What is kept of an error response.
+MAX_ERROR_BYTES: Final = 64 * 1024
+
+
+class Sink:
+    """Where the bytes of a response go.
+
+    Attributes:
+        complete: set by `data` when the reply has come to its end.
+    """
+
+    complete = False
+
+    def status(self, status: int, headers: Mapping[str, str]) -> None:
+        """Take the status of a response that will be read by `data`; may raise."""
+
+    def data(self, data: bytes) -> None:
+        """Take the next bytes; may raise, and does not wait."""
+
+    def refused(self, status: int, headers: Mapping[str, str], body: bytes) -> BackendError:
+        """Return the error for a response with an error status."""
+        raise NotImplementedError
+
+
+class Exchange:
+    """The state of one exchange; `run` is its only method for others."""
+
+    def __init__(self, sink: Sink, *, silence_timeout: float | None) -> None:
+        self._sink = sink
+        self._timeout = math.inf if silence_timeout is None else silence_timeout
+        self._scope = anyio.CancelScope()
+        self._phase = Phase.CONNECTING
+        self._failure: BaseException | None = None
+
+    async def run(
+        self, client: Any, url: str, *, content: bytes, headers: Mapping[str, str]
+    ) -> None:
+        """Send the request and hand the body to the sink, to its end.
+
+        The limit for silence covers connecting, the headers and the first bytes together,
+        and then every gap.
+
+        Raises:
+            BackendUnavailable: there is no server at the address.
+            BackendTimeout: the server was silent for too long.
+            ConnectionLost: the connection broke.
+            BackendError: what the sink made of an error status, or raised.
+        """
+        with self._scope:
+            self._expect(self._timeout)
+            request = client.build_request(
+                "POST", url, content=content, headers=headers, timeout=None
+            )
+            try:
+                await self._exchange(client, request)
+            except Exception as exc:
+                self._failure = self._translated(exc, url)
+        if self._failure is not None:
+            raise self._failure
+        if self._scope.cancelled_caught and not self._sink.complete:
+            raise BackendTimeout(
+                f"the server was silent for {self._timeout:g} s; set ModelOption.STREAM_TIMEOUT "
+                "to a larger value, or to None for no limit",
+                timeout=self._timeout,
+                phase=self._phase,
+            )
+
+    async def _exchange(self, client: Any, request: Any) -> None:
+        response = await client.send(request, stream=True)
+        try:
+            if not 200 <= response.status_code < 300:
+                body = await self._error_body(response)
+                raise self._sink.refused(response.status_code, response.headers, body)
+            self._sink.status(response.status_code, response.headers)
+            self._phase = Phase.FIRST_TOKEN
+            async for data in response.aiter_bytes():
+                # Nothing in here awaits or raises; see the module's text.
+                if self._failure is None:
+                    self._take(data)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await response.aclose()
+
+    def _take(self, data: bytes) -> None:
+        try:
+            self._sink.data(data)
+        except BaseException as exc:
+            self._failure = exc
+            self._scope.cancel()
+            return
+        self._phase = Phase.STREAMING
+        self._expect(DRAIN_TIMEOUT if self._sink.complete else self._timeout)
+
+    def _expect(self, timeout: float) -> None:
+        """Give the server *timeout* seconds from now until its next sign of life."""
+        # One scope with a moving end: a scope for each read would cost as much as the read.
+        self._scope.deadline = anyio.current_time() + timeout
+
+    async def _error_body(self, response: Any) -> bytes:
+        body = bytearray()
+        async for data in response.aiter_bytes():
+            # To its end even if it is too long: leaving the loop is not free, see above.
+            if len(body) < MAX_ERROR_BYTES:
+                body += data
+            else:
+                self._scope.cancel()
+        return bytes(body[:MAX_ERROR_BYTES])
+
+    def _translated(self, exc: Exception, url: str) -> BaseException:
+        """Return an error of the HTTP library as one of ours."""
+        if isinstance(exc, BackendError):
+            return exc
+        names = {cls.__name__ for cls in type(exc).__mro__}
+        if names & {"ConnectError", "ConnectTimeout"}:
+            error: BackendError = BackendUnavailable(
+                f"nothing answers at {_origin(url)}: {exc}", phase=Phase.CONNECTING
+            )
+        elif "PoolTimeout" in names:
+            error = BackendUnavailable(
+                "the HTTP client's own pool had no connection to spare; "
+                "give it higher limits, or let motet make the client"
+            )
+        elif "TimeoutException" in names:
+            error = BackendTimeout(
+                f"the HTTP client's own time limit passed: {str(exc) or type(exc).__name__}",
+                phase=self._phase,
+            )
+        elif names & {"DecodingError", "UnsupportedProtocol", "LocalProtocolError"}:
+            error = ProtocolError(f"{type(exc).__name__}: {exc}", phase=self._phase)
+        elif "TransportError" in names:
+            error = ConnectionLost(
+                f"the connection broke: {str(exc) or type(exc).__name__}", phase=self._phase
+            )
+        else:
+            return exc
+        error.__cause__ = exc
+        return error
+
+
+def _origin(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('/')[0].rpartition('@')[2]}"

@@ -1,0 +1,231 @@
+"""Which event loop runs here, and what motet needs of it.
+
+One adapter class for each kind of event loop, found through the *native* object of the
+loop (the asyncio loop, the Trio token) and compared by identity. Never by ``id()``:
+loops made one after the other get the same one again.
+
+Neither library is imported here. A loop that runs has been imported by whoever runs
+it, so ``sys.modules`` has it; a program on Trio never loads asyncio for us, nor the
+other way round.
+"""
+
+import sys
+import weakref
+from collections.abc import Awaitable, Callable
+from contextvars import Context
+from itertools import count
+from typing import Any, Final, Protocol
+
+import anyio
+from anyio import lowlevel
+
+_serials: Final = count(1)
+
+
+class Loop(Protocol):
+    """What the runtime needs of an event loop."""
+
+    serial: int  # unique in this process, unlike id()
+    lets_out: tuple[type[BaseException], ...]  # what a task we start may end with
+    passes_interrupts: bool  # whether KeyboardInterrupt goes through tasks to the runner
+
+    def is_here(self) -> bool:
+        """Tell whether the calling code runs in a task of this loop."""
+
+    def is_closed(self) -> bool:
+        """Tell whether this loop will never run again."""
+
+    def is_running(self) -> bool:
+        """Tell whether somebody runs this loop at the moment; from any thread."""
+
+    def current_task(self) -> object:
+        """Return the task that is running; only to be called on this loop."""
+
+    def spawn(
+        self,
+        fn: Callable[..., Awaitable[None]],
+        args: tuple[object, ...],
+        name: str,
+        context: Context,
+        on_end: Callable[[], None],
+    ) -> None:
+        """Start a task of the loop's own; *on_end* runs after it, also if it never began."""
+
+    def post(self, fn: Callable[..., object], *args: object) -> None:
+        """Run *fn* on the loop soon, from any thread.
+
+        Raises:
+            RuntimeError: the loop has ended.
+        """
+
+
+class AsyncioLoop:
+    """An asyncio event loop, of whatever make."""
+
+    def __init__(self, native: Any) -> None:
+        asyncio = sys.modules["asyncio"]
+        self.serial = next(_serials)
+        self.passes_interrupts = True
+        self.lets_out = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt)
+        # Weak, because the registry that finds us is keyed weakly by the loop, and a
+        # value that reaches its key would keep every loop alive for good.
+        self._native = weakref.ref(native)
+        self._running_loop: Callable[[], object] = asyncio._get_running_loop
+        self._current_task: Callable[[], object] = asyncio.current_task
+        # asyncio itself keeps tasks weakly.
+        self._tasks: dict[Any, Callable[[], None]] = {}
+
+    def is_here(self) -> bool:
+        # In Trio's guest mode the asyncio loop is "running" below a Trio task, too;
+        # only inside a task of its own has it a current task.
+        running = self._running_loop()
+        return running is not None and running is self._native() and bool(self._current_task())
+
+    def is_closed(self) -> bool:
+        native = self._native()
+        return native is None or native.is_closed()
+
+    def is_running(self) -> bool:
+        native = self._native()
+        return native is not None and native.is_running()
+
+    def current_task(self) -> object:
+        return self._current_task()
+
+    def spawn(
+        self,
+        fn: Callable[..., Awaitable[None]],
+        args: tuple[object, ...],
+        name: str,
+        context: Context,
+        on_end: Callable[[], None],
+    ) -> None:
+        native: Any = self._native()
+        task = native.create_task(fn(*args), name=name, context=context)
+        if task.done():  # an eager task factory may have run it to its end
+            on_end()
+            return
+        self._tasks[task] = on_end
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: Any) -> None:
+        # A task that is cancelled before its first step never enters its coroutine,
+        # so a ``finally`` in there is not enough.
+        on_end = self._tasks.pop(task, None)
+        if on_end is not None:
+            on_end()
+
+    def forget_tasks(self) -> None:
+        """Let go of what a loop that was closed without cancelling has left."""
+        while self._tasks:
+            task, on_end = self._tasks.popitem()
+            task._log_destroy_pending = False  # its outcome is written: nothing is lost
+            on_end()
+
+    def post(self, fn: Callable[..., object], *args: object) -> None:
+        native = self._native()
+        if native is None:
+            raise RuntimeError("the event loop has ended")
+        native.call_soon_threadsafe(fn, *args)
+
+    def __str__(self) -> str:
+        return f"asyncio event loop #{self.serial}" + (" (closed)" if self.is_closed() else "")
+
+
+class TrioLoop:
+    """A Trio run."""
+
+    def __init__(self, native: Any) -> None:
+        self._lowlevel = sys.modules["trio"].lowlevel
+        self.serial = next(_serials)
+        self.passes_interrupts = False
+        # Anything else that leaves a system task kills the whole run.
+        self.lets_out = (sys.modules["trio"].Cancelled,)
+        self._native = weakref.ref(native)
+        self._ended = False
+
+    def is_here(self) -> bool:
+        try:
+            return self._lowlevel.current_trio_token() is self._native()
+        except RuntimeError:
+            return False
+
+    def is_closed(self) -> bool:
+        return self._ended or self._native() is None
+
+    def is_running(self) -> bool:
+        return not self.is_closed()
+
+    def forget_tasks(self) -> None:
+        """Nothing to do: a Trio run ends with all its tasks."""
+        self._ended = True
+
+    def current_task(self) -> object:
+        return self._lowlevel.current_task()
+
+    def spawn(
+        self,
+        fn: Callable[..., Awaitable[None]],
+        args: tuple[object, ...],
+        name: str,
+        context: Context,
+        on_end: Callable[[], None],
+    ) -> None:
+        async def run() -> None:
+            try:
+                await fn(*args)
+            finally:
+                on_end()
+
+        # System tasks are protected from KeyboardInterrupt, and cancelled when the
+        # main task has ended.
+        self._lowlevel.spawn_system_task(run, name=name, context=context)
+
+    def post(self, fn: Callable[..., object], *args: object) -> None:
+        native = self._native()
+        if native is None or self._ended:
+            raise RuntimeError("the Trio run has ended")
+        try:
+            native.run_sync_soon(fn, *args)
+        except sys.modules["trio"].RunFinishedError:
+            raise RuntimeError("the Trio run has ended") from None
+
+    def __str__(self) -> str:
+        return f"Trio run #{self.serial}" + (" (ended)" if self.is_closed() else "")
+
+
+def running_native() -> object | None:
+    """Return the native object of the event loop the caller runs in, or None.
+
+    Ten times as fast as asking anyio for its token, and made on every call.
+    """
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None:
+        native: object | None = asyncio._get_running_loop()
+        if native is not None and asyncio.current_task() is not None:
+            return native
+    if "trio" in sys.modules:
+        try:
+            trio_token: object = sys.modules["trio"].lowlevel.current_trio_token()
+        except (RuntimeError, AttributeError):  # AttributeError: trio is half imported
+            pass
+        else:
+            return trio_token
+    # A callback of an asyncio loop (no task), or no loop at all.
+    try:
+        return lowlevel.current_token().native_token
+    except anyio.NoEventLoopError:
+        return None
+
+
+def adapt(native: Any) -> AsyncioLoop | TrioLoop:
+    """Return a new adapter for the event loop with that native object."""
+    if type(native).__module__.partition(".")[0] == "trio":
+        return TrioLoop(native)
+    return AsyncioLoop(native)
+
+
+def is_finished(task: Any) -> bool:
+    """Tell whether a task of either library has run to its end."""
+    coroutine = task.get_coro() if hasattr(task, "get_coro") else task.coro
+    return getattr(coroutine, "cr_frame", None) is None

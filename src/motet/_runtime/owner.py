@@ -1,0 +1,77 @@
+"""Who owns what runs: a group of jobs that end together.
+
+An owner is to its jobs what a task group is to its tasks, except that nobody has to
+sit in an ``async with`` for it to be open: a session that stands in no block owns its
+jobs, too. Closing is the structured part: it returns when every job has unwound.
+"""
+
+from contextlib import suppress
+from typing import Final, Protocol
+
+import anyio
+
+from .._values.errors import SessionClosed
+from .host import LoopHost
+
+
+class Job(Protocol):
+    """Something that runs, can be told to stop, and says when it has stopped."""
+
+    def stop(self, reason: str) -> None:
+        """Cancel it; not a checkpoint, harmless when it is over."""
+
+
+class Owner:
+    """The jobs of one session on one event loop."""
+
+    def __init__(self, host: LoopHost, name: str) -> None:
+        self.host: Final = host
+        self.name: Final = name
+        self._jobs: set[Job] = set()
+        self._closed_because: str | None = None
+        self._empty: anyio.Event | None = None
+
+    @property
+    def jobs(self) -> int:
+        """How many are running."""
+        return len(self._jobs)
+
+    def adopt(self, job: Job) -> None:
+        """Take a job that is about to start.
+
+        Raises:
+            SessionClosed: the owner has ended, or is ending.
+        """
+        if self._closed_because is not None:
+            raise SessionClosed(
+                f"{self.name} takes no calls any more: {self._closed_because}; "
+                "make the call inside the block, or open a new session"
+            )
+        self._jobs.add(job)
+
+    def release(self, job: Job) -> None:
+        """Let go of a job that is over."""
+        self._jobs.discard(job)
+        if not self._jobs and self._empty is not None:
+            with suppress(RuntimeError):  # the loop was closed under who waits
+                self._empty.set()
+            self._empty = None
+
+    def stop(self, reason: str, *, for_good: bool = True) -> None:
+        """Tell every job to stop. Not a checkpoint; on the owner's event loop only."""
+        if for_good and self._closed_because is None:
+            self._closed_because = reason
+        for job in list(self._jobs):
+            job.stop(reason)
+
+    async def aclose(self, reason: str, *, for_good: bool = True) -> None:
+        """Stop every job and return when the last one has unwound.
+
+        Shielded: a cancellation that arrives meanwhile is delivered afterwards.
+        """
+        self.stop(reason, for_good=for_good)
+        if self._jobs:
+            if self._empty is None:
+                self._empty = anyio.Event()
+            with anyio.CancelScope(shield=True):
+                await self._empty.wait()

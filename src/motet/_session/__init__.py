@@ -1,0 +1,1 @@
+"""Sessions: a backend, a context and the generations that belong to both."""

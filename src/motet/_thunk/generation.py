@@ -1,0 +1,301 @@
+"""A generation: the task that produces one reply, and everything it alone writes.
+
+It keeps the text as it grows, ends exactly once with one outcome, and ends early when
+nobody is interested any more. It never waits for a consumer and no consumer can make
+it fail: it only rings a bell for whoever sleeps.
+
+*Interest* is a call that waits for the outcome, or a reader that has begun and not
+seen the end. A generation that nobody has asked for yet runs on; one that was asked
+for and that everybody has left is stopped *linger* seconds later, by the deadline of
+its own cancel scope, so that new interest within that time keeps it.
+"""
+
+import math
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Final
+
+import anyio
+
+from .._runtime.host import LoopHost, check_here
+from .._runtime.owner import Owner
+from .._values.errors import BackendError, GenerationCancelled
+from .._values.states import (
+    GENERATION,
+    LIVE_STATES,
+    GenerationSignal,
+    GenerationState,
+    advance,
+)
+from .bell import Bell
+
+DEFAULT_LINGER: Final = 0.25  # seconds; long enough for a loop that polls with short timeouts
+
+_NOBODY_WAITS: Final = "nobody was waiting for the reply any more"
+_LOOP_ENDED: Final = "the event loop ended before the reply was complete"
+
+
+class Generation:
+    """One reply in the making; see the module's text.
+
+    It is made and started by the event loop it belongs to, and only touched there.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_bell",
+        "_interest",
+        "_linger",
+        "_lingering",
+        "_owner",
+        "_parts",
+        "_produce",
+        "_scope",
+        "_settled",
+        "_stopping",
+        "_traceback",
+        "_watchers",
+        "_whole",
+        "error",
+        "host",
+        "state",
+    )
+
+    def __init__(
+        self,
+        produce: Callable[["Generation"], Awaitable[None]] | None,
+        *,
+        host: LoopHost | None,
+        owner: Owner | None = None,
+        linger: float = DEFAULT_LINGER,
+    ) -> None:
+        self.state = GenerationState.BLANK
+        self.host = host
+        self.error: BaseException | None = None
+        self._produce = produce
+        self._owner = owner
+        self._linger = linger
+        self._lingering = False
+        self._interest = 0
+        self._parts: list[str] = []
+        self._whole: str | None = None
+        self._traceback: TracebackType | None = None
+        self._stopping: tuple[GenerationSignal, str] | None = None
+        self._settled: anyio.Event | None = None
+        self._watchers: list[Callable[[Generation], None]] | None = None
+        self._bell: Bell | None = None  # there is one only if somebody reads deltas
+        self._scope: anyio.CancelScope | None = None
+        if produce is not None:
+            self.state = advance(GENERATION, self.state, GenerationSignal.PLANNED)
+            self._scope = anyio.CancelScope()
+
+    @classmethod
+    def finished(cls, text: str) -> "Generation":
+        """Return one that is over before it began: a value given by hand."""
+        generation = cls(None, host=None)
+        generation.state = advance(GENERATION, generation.state, GenerationSignal.GIVEN)
+        generation._whole = text
+        return generation
+
+    # What the producing task does.
+
+    def start(self) -> None:
+        """Start the task. Not a checkpoint.
+
+        Raises:
+            SessionClosed: the owner has ended.
+            WrongEventLoop: the event loop is shutting down.
+        """
+        assert self.host is not None
+        if self._owner is not None:
+            self._owner.adopt(self)
+        try:
+            self.host.spawn(self._run, name="motet generation", on_end=self._ended)
+        except BaseException:
+            if self._owner is not None:
+                self._owner.release(self)
+            raise
+
+    async def _run(self) -> None:
+        assert self._produce is not None
+        assert self._scope is not None
+        self.state = advance(GENERATION, self.state, GenerationSignal.STARTED)
+        complete = False
+        try:
+            with self._scope:
+                await self._produce(self)
+                complete = True
+        except anyio.get_cancelled_exc_class():
+            # Not our own scope, which absorbs its own: the event loop is ending.
+            self._settle_stopped(_LOOP_ENDED)
+            raise
+        except BaseException as exc:
+            assert self.host is not None
+            if self.state not in LIVE_STATES:
+                return  # its loop was closed under it, and the outcome is written
+            if isinstance(exc, GeneratorExit) and not self.host.is_here():
+                self._settle_stopped(_LOOP_ENDED)  # the coroutine is being closed
+                return
+            error = _unwrap(exc)
+            self._settle(GenerationSignal.BROKE, error)
+            if isinstance(error, KeyboardInterrupt) and self.host.loop.passes_interrupts:
+                raise
+        else:
+            if complete:
+                self._settle(GenerationSignal.ENDED)
+            else:
+                self._settle_stopped(_NOBODY_WAITS)
+
+    def _ended(self) -> None:
+        # Cancelled before its first step, or a loop that was closed under it.
+        if self.state in LIVE_STATES:
+            self._settle_stopped(_LOOP_ENDED)
+
+    def _settle_stopped(self, otherwise: str) -> None:
+        signal, reason = self._stopping or (GenerationSignal.ABANDONED, otherwise)
+        if signal is GenerationSignal.CANCELLED:
+            self._settle(signal)
+        else:
+            self._settle(signal, GenerationCancelled(reason, partial=self.text))
+
+    def _settle(self, signal: GenerationSignal, error: BaseException | None = None) -> None:
+        """Write the outcome. Happens once; a second one is a bug that `advance` reports."""
+        self.state = advance(GENERATION, self.state, signal)
+        self._whole = "".join(self._parts)
+        self._parts = []
+        if error is not None:
+            if isinstance(error, BackendError) and not error.partial:
+                error.partial = self._whole
+            self.error, self._traceback = error, error.__traceback__
+        self._produce = None  # it reaches the prompt, the backend, the session ...
+        if self._bell is not None:
+            self._bell.close()
+            self._bell = None
+        if self._settled is not None:
+            with suppress(RuntimeError):  # the loop was closed under those who wait
+                self._settled.set()
+        if self._watchers is not None:
+            watchers, self._watchers = self._watchers, None
+            for watcher in watchers:
+                watcher(self)
+        if self._owner is not None:
+            self._owner.release(self)
+            self._owner = None
+
+    def feed(self, text: str) -> None:
+        """Add text that has arrived. Never waits, never raises; the hot path."""
+        self._parts.append(text)
+        if self._bell is not None:
+            self._bell.ring()
+
+    # What consumers do.
+
+    @property
+    def live(self) -> bool:
+        """Whether more may come."""
+        return self._whole is None and self.state is not GenerationState.BLANK
+
+    @property
+    def text(self) -> str:
+        """The text so far; after the end, all of it."""
+        return "".join(self._parts) if self._whole is None else self._whole
+
+    @property
+    def parts(self) -> list[str]:
+        """The text so far as it was fed; empty after the end."""
+        return self._parts
+
+    @property
+    def interest(self) -> int:
+        """How many wait for the outcome or read the deltas."""
+        return self._interest
+
+    def check_here(self) -> None:
+        """Refuse a caller on another event loop.
+
+        Raises:
+            WrongEventLoop: names both loops.
+        """
+        if self.host is not None:
+            check_here(self.host, "this reply")
+
+    def gain_interest(self) -> None:
+        """Count one more who waits or reads."""
+        self._interest += 1
+        if self._lingering and self._scope is not None:
+            self._lingering = False
+            self._scope.deadline = math.inf
+
+    def lose_interest(self) -> None:
+        """Count one less; with the last one the generation's time begins to run out."""
+        self._interest -= 1
+        if self._interest or not self.live or self._scope is None or self._linger == math.inf:
+            return
+        if self._linger <= 0:
+            self.stop(_NOBODY_WAITS)
+        else:
+            assert self.host is not None
+            self._lingering = True
+            self._scope.deadline = self.host.time() + self._linger
+
+    def stop(self, reason: str, *, explicitly: bool = False) -> None:
+        """Cancel the generation. Not a checkpoint; the first reason given counts.
+
+        Args:
+            reason: why, for whoever waits.
+            explicitly: the consumer wants what has arrived as the value, no error.
+        """
+        if not self.live or self._scope is None:
+            return
+        if self._stopping is None:
+            signal = GenerationSignal.CANCELLED if explicitly else GenerationSignal.ABANDONED
+            self._stopping = (signal, reason)
+        self._scope.cancel()
+
+    async def wait_settled(self) -> None:
+        """Return when the outcome is written. Takes no interest; a checkpoint while it waits."""
+        if self.live:
+            if self._settled is None:
+                self._settled = anyio.Event()
+            await self._settled.wait()
+
+    def watch(self, watcher: Callable[["Generation"], None]) -> None:
+        """Have *watcher* called once, by the generation's task, when the outcome is written."""
+        assert self.live
+        if self._watchers is None:
+            self._watchers = []
+        self._watchers.append(watcher)
+
+    def unwatch(self, watcher: Callable[["Generation"], None]) -> None:
+        """Take a watcher back; harmless after the end."""
+        if self._watchers is not None and watcher in self._watchers:
+            self._watchers.remove(watcher)
+
+    async def wait_delta(self) -> None:
+        """Sleep until the next delta or the end; for one reader at a time."""
+        if self._bell is None:
+            self._bell = Bell()
+        await self._bell.wait()
+
+    def unwrap(self) -> str:
+        """Return the outcome: the text, or raise the error.
+
+        Raises:
+            BaseException: what ended the generation; the same object every time.
+        """
+        assert self._whole is not None
+        if self.error is not None:
+            # Without this every raise would add its frames to the same traceback.
+            raise self.error.with_traceback(self._traceback)
+        return self._whole
+
+
+def _unwrap(error: BaseException) -> BaseException:
+    """Take a single error out of its groups, leaving out cancellations."""
+    if isinstance(error, BaseExceptionGroup):
+        rest = error.split(anyio.get_cancelled_exc_class())[1]
+        error = rest if rest is not None else error
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

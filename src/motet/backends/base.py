@@ -1,0 +1,306 @@
+"""`Backend`: from a component and a context to a thunk.
+
+What every backend has in common is here, and is the whole life of a generation:
+wait for the inputs, put everything into words, let the backend stream the reply, read
+it as the component reads it. A backend adds `Backend.reply` and knows one protocol.
+"""
+
+from __future__ import annotations
+
+import datetime
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import attrs
+
+from .._language.component import Component, pending_parts
+from .._language.formatter import TemplateFormatter
+from .._language.schema import json_schema
+from .._runtime.host import current_host
+from .._thunk.fanout import check_mots
+from .._thunk.generation import DEFAULT_LINGER, Generation
+from .._thunk.inputs import wait_for_inputs
+from .._thunk.thunk import ModelOutputThunk
+from .._values.chat import ChatMessage, ToolCallRequest
+from .._values.errors import BackendError
+from .._values.metadata import GenerateLog, ModelToolCall, RawProviderResponse
+from .._values.options import DEFAULT_STREAM_TIMEOUT, ModelOption, validate_options
+
+if TYPE_CHECKING:
+    from .._language.context import Context, ContextT
+    from .._runtime.host import LoopHost
+    from .._runtime.owner import Owner
+
+
+@attrs.frozen
+class Request:
+    """What a backend is to ask of its server.
+
+    Attributes:
+        messages: the conversation, oldest first, without the system prompt of the options.
+        options: the options in force: the backend's defaults and those of the call.
+        schema: the JSON schema that the reply must conform to, or None.
+        tools: the tools that the model may call, by name.
+        silence_timeout: for how long the server may be silent, in seconds; None for ever.
+    """
+
+    messages: tuple[ChatMessage, ...]
+    options: Mapping[str, Any]
+    schema: Mapping[str, Any] | None
+    tools: Mapping[str, Any]
+    silence_timeout: float | None
+
+
+class Reply:
+    """The writing end of a thunk. Nothing here waits or raises.
+
+    Attributes:
+        feed: adds text that has arrived; a function of one string.
+        host: the event loop's host, for what a backend keeps for each loop.
+    """
+
+    __slots__ = ("_request", "_thunk", "feed", "host")
+
+    def __init__(
+        self, thunk: ModelOutputThunk[Any], generation: Generation, request: Request
+    ) -> None:
+        assert generation.host is not None
+        self._thunk = thunk
+        self._request = request
+        self.feed = generation.feed  # bound once: it is called for every token
+        self.host: LoopHost = generation.host
+
+    def think(self, text: str) -> None:
+        """Add reasoning text that has arrived."""
+        self._thunk.add_thinking(text)
+
+    def queued(self, seconds: float) -> None:
+        """Note for how long the request waited for its turn on our side."""
+        self._thunk.generation.queued_ms = seconds * 1000
+
+    def begun(self, seconds: float) -> None:
+        """Note how long after the request the first token came."""
+        if self._thunk.generation.ttfb_ms is None:
+            self._thunk.generation.ttfb_ms = seconds * 1000
+
+    def finish(
+        self,
+        *,
+        usage: dict[str, Any] | None = None,
+        model: str | None = None,
+        finish_reasons: list[str] | None = None,
+        response_id: str | None = None,
+        response: Any = None,
+        tool_calls: Sequence[ToolCallRequest] = (),
+    ) -> None:
+        """Note what is known about the reply when it ends, however it ends."""
+        facts = self._thunk.generation
+        facts.usage = usage
+        facts.response_model = model
+        facts.finish_reasons = finish_reasons
+        facts.response_id = response_id
+        self._thunk.raw = RawProviderResponse(provider=facts.provider, response=response)
+        calls = {
+            call.name: ModelToolCall(call.name, self._request.tools[call.name], call.arguments)
+            for call in tool_calls
+            if call.name in self._request.tools
+        }
+        self._thunk.tool_calls = calls or None
+
+
+class Backend(ABC):
+    """Talks to one kind of model server; the base of all backends.
+
+    A backend opens nothing and blocks nowhere when it is made, and may be used from
+    several event loops.
+
+    Args:
+        model_id: the model, as the server calls it.
+        formatter: puts components into words; one for the model without it.
+        model_options: options for every call, unless the call says otherwise.
+    """
+
+    provider: ClassVar[str] = "unknown"
+
+    def __init__(
+        self,
+        model_id: str,
+        *,
+        formatter: TemplateFormatter | None = None,
+        model_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        if not isinstance(model_id, str) or not model_id:
+            raise TypeError(f"model_id should be the name of a model, not {model_id!r}")
+        self.model_id: Final = model_id
+        self.formatter: Final = formatter or TemplateFormatter(model_id)
+        self.model_options: Final = self.normalised(model_options)
+
+    @abstractmethod
+    async def reply(self, request: Request, reply: Reply) -> None:
+        """Ask the server and feed what it answers; return when the reply is complete.
+
+        It runs in the task of the generation. When it is cancelled it must close its
+        connection and let the cancellation through.
+
+        Raises:
+            BackendError: the server failed, or ended the reply before its end.
+        """
+
+    def normalised(self, model_options: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Return options under the names of `ModelOption`, checked.
+
+        Raises:
+            TypeError, ValueError: names the option and what is wrong with it.
+        """
+        return validate_options(model_options)
+
+    async def close_idle(self) -> None:  # noqa: B027 - a backend may have none
+        """Close the connections of the running event loop that serve nobody."""
+
+    async def generate_from_context(
+        self,
+        action: Any,
+        ctx: ContextT,
+        *,
+        format: Any = None,
+        model_options: Mapping[str, Any] | None = None,
+        tool_calls: bool = False,
+    ) -> tuple[ModelOutputThunk[Any], ContextT]:
+        """Start a generation; return its pending thunk and the context with both added.
+
+        Does not wait for anything. Without a session, the generation belongs to the
+        running event loop.
+
+        Raises:
+            TypeError, ValueError: an option, the format or a part cannot be sent.
+            WrongEventLoop: a pending part belongs to another event loop.
+        """
+        thunk = self.begin(
+            action, ctx, format=format, model_options=model_options, tool_calls=tool_calls
+        )
+        return thunk, ctx.add(action).add(thunk)
+
+    def begin(
+        self,
+        action: Any,
+        ctx: Context,
+        *,
+        format: Any = None,
+        model_options: Mapping[str, Any] | None = None,
+        tool_calls: bool = False,
+        owner: Owner | None = None,
+        linger: float = DEFAULT_LINGER,
+    ) -> ModelOutputThunk[Any]:
+        """Start a generation and return its pending thunk. Not a checkpoint.
+
+        Args:
+            action: what to say: a component, a block, or a reply that may be pending.
+            ctx: what was said before; it stays as it is.
+            format: a pydantic model class or a JSON schema for the reply.
+            model_options: options for this call.
+            tool_calls: whether the model may call the tools in the options.
+            owner: whose the generation is; without one it belongs to the event loop.
+            linger: for how long it goes on after the last one who waited has gone, seconds.
+
+        Raises:
+            TypeError, ValueError: an option, the format or a part cannot be sent.
+            WrongEventLoop: a pending part belongs to another event loop.
+        """
+        host = current_host()
+        options = {**self.model_options, **self.normalised(model_options)}
+        history = ctx.view_for_generation()
+        needed = check_mots(pending_parts(action))
+        heard = check_mots(
+            [entry for entry in history if isinstance(entry, ModelOutputThunk)] if history else ()
+        )
+        call = _Call(self, action, history, needed, heard, options, json_schema(format), tool_calls)
+        generation = Generation(call.produce, host=host, owner=owner, linger=linger)
+        thunk: ModelOutputThunk[Any] = ModelOutputThunk.pending(generation)
+        call.thunk = thunk
+        thunk.action, thunk.context, thunk.model_options = action, ctx, options
+        thunk.generation.model = self.model_id
+        thunk.generation.provider = self.provider
+        thunk.generation.streaming = bool(options.get(ModelOption.STREAM))
+        generation.start()
+        return thunk
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(model_id={self.model_id!r})"
+
+
+@attrs.define(eq=False, weakref_slot=False)
+class _Call:
+    """One generation from beginning to end: what its task runs."""
+
+    backend: Backend
+    action: Any
+    history: Sequence[Any]
+    needed: Sequence[ModelOutputThunk[Any]]
+    heard: Sequence[ModelOutputThunk[Any]]
+    options: Mapping[str, Any]
+    schema: Mapping[str, Any] | None
+    tool_calls: bool
+    thunk: ModelOutputThunk[Any] = attrs.field(init=False)
+
+    async def produce(self, generation: Generation) -> None:
+        await wait_for_inputs(self.needed, self.heard)
+        request = self._request()
+        reply = Reply(self.thunk, generation, request)
+        try:
+            await self.backend.reply(request, reply)
+        except BackendError as exc:
+            raise exc.locate(backend=self.backend.provider, model=self.backend.model_id) from (
+                exc.__cause__
+            )
+        # Everything up to the outcome happens here, before anybody can see it: a thunk
+        # that is computed has been parsed.
+        self._log(request)
+        self.thunk.parse_as(self._parsed)
+
+    def _request(self) -> Request:
+        said = [
+            entry
+            for entry in self.history
+            if not (isinstance(entry, ModelOutputThunk) and entry.is_lost())
+        ]
+        messages = self.backend.formatter.to_chat_messages([*said, self.action])
+        tools = self.options.get(ModelOption.TOOLS) if self.tool_calls and not self.schema else None
+        return Request(
+            messages=tuple(messages),
+            options=self.options,
+            schema=self.schema,
+            tools=_by_name(tools),
+            silence_timeout=self.options.get(ModelOption.STREAM_TIMEOUT, DEFAULT_STREAM_TIMEOUT),
+        )
+
+    def _parsed(self, thunk: ModelOutputThunk[Any]) -> Any:
+        if isinstance(self.action, Component):
+            return self.action.parse(thunk)
+        return thunk.value
+
+    def _log(self, request: Request) -> None:
+        self.thunk.generate_log = GenerateLog(
+            date=datetime.datetime.now().astimezone(),
+            prompt=[
+                {
+                    "role": message.role,
+                    "content": message.content,
+                    "images": list(message.images) or None,
+                }
+                for message in request.messages
+            ],
+            backend=f"{self.backend.provider}::{self.backend.model_id}",
+            model_options=dict(self.options),
+            model_output=self.thunk.raw.response,
+            action=self.action,
+            result=self.thunk,
+        )
+
+
+def _by_name(tools: Any) -> dict[str, Any]:
+    if not tools:
+        return {}
+    if isinstance(tools, Mapping):
+        return dict(tools)
+    return {tool.name: tool for tool in tools}
