@@ -8,6 +8,7 @@ first call.
 
 from __future__ import annotations
 
+import importlib
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,13 @@ class Client:
 
     Attributes:
         http: an ``AsyncClient`` of httpx2 or httpx.
+        url: where to send requests, parsed once, in the client's own type.
         limiter: places for calls in flight.
     """
 
-    def __init__(self, http: Any, limiter: CallLimiter) -> None:
+    def __init__(self, http: Any, url: str, limiter: CallLimiter) -> None:
         self.http = http
+        self.url = type(http.base_url)(url)
         self.limiter = limiter
 
 
@@ -35,12 +38,13 @@ class Clients:
     """The clients of one backend, one for each event loop.
 
     Args:
+        url: where to send requests.
         http_client: the user's own client, used as it is and never closed by us.
         max_in_flight: how many calls at once on one event loop; None for as many as the
             process may open sockets for.
     """
 
-    def __init__(self, http_client: Any = None, max_in_flight: int | None = None) -> None:
+    def __init__(self, url: str, http_client: Any = None, max_in_flight: int | None = None) -> None:
         if max_in_flight is not None and (not isinstance(max_in_flight, int) or max_in_flight < 1):
             raise ValueError(
                 f"max_in_flight should be a whole number from 1, or None, not {max_in_flight!r}"
@@ -50,6 +54,11 @@ class Clients:
                 "http_client should be an AsyncClient of httpx2 or httpx, "
                 f"not {type(http_client).__name__}"
             )
+        if http_client is None:
+            # Here and not at the first call: it takes a tenth of a second, and then other
+            # tasks would stand still and the call's own time would be running.
+            importlib.import_module(".lease", __package__)
+        self._url = url
         self._http_client = http_client
         self._max_in_flight = max_in_flight
         # Weak: a loop that is over takes its client with it.
@@ -60,7 +69,9 @@ class Clients:
         client = self._clients.get(host)
         if client is None:
             limiter = CallLimiter(self._max_in_flight or default_limit())
-            client = self._clients[host] = Client(self._http_client or _make(host), limiter)
+            client = self._clients[host] = Client(
+                self._http_client or _make(host), self._url, limiter
+            )
         return client
 
     async def close_idle(self, host: LoopHost) -> None:

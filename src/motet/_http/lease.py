@@ -5,25 +5,29 @@ one is wanted, and queues requests when none is free; at a thousand calls at onc
 first costs more than the calls, and in the queue a cancelled request can take its
 place with it (in httpx 0.28, for good). Here a connection is popped from a stack or
 made, and there is no queue: whoever wants fewer connections makes fewer calls, see
-`limiter`. The protocol, TLS included, is still the library's.
+`limiter`.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Final
 
-import anyio
-import httpcore2
 import httpx2
+
+from .connection import Connection, connect
 
 if TYPE_CHECKING:
     import ssl
 
+    Idle = list[Connection]
+    # The hook that httpx2's own transport calls at each step; of these, two are made here.
+    Trace = Callable[[str, Mapping[str, object]], Awaitable[None]]
+
 # Servers drop idle connections after anything between five seconds and never. A lease
 # looks whether the server has hung up, so this only bounds how long we keep sockets.
-KEEPALIVE_EXPIRY: Final = 30.0  # seconds
+KEEPALIVE: Final = 30.0  # seconds
 
 
 @functools.cache
@@ -38,7 +42,7 @@ class LeaseTransport(httpx2.AsyncBaseTransport):
     It belongs to the event loop that uses it.
 
     Args:
-        keepalive_expiry: for how long an idle connection is kept, in seconds.
+        keepalive: for how long an idle connection is kept, in seconds.
         ssl_context: TLS settings for https; the shared default without it.
         uds: the path of a Unix socket to connect to instead of the URL's host.
     """
@@ -46,15 +50,15 @@ class LeaseTransport(httpx2.AsyncBaseTransport):
     def __init__(
         self,
         *,
-        keepalive_expiry: float = KEEPALIVE_EXPIRY,
+        keepalive: float = KEEPALIVE,
         ssl_context: ssl.SSLContext | None = None,
         uds: str | None = None,
     ) -> None:
-        self._keepalive_expiry = keepalive_expiry
+        self._keepalive = keepalive
         self._ssl_context = ssl_context
         self._uds = uds
-        self._idle: dict[tuple[bytes, bytes, int | None], list[httpcore2.AsyncHTTPConnection]] = {}
-        self._leased: set[httpcore2.AsyncHTTPConnection] = set()
+        self._idle: dict[tuple[bytes, bytes, int | None], Idle] = {}
+        self._leased: set[Connection] = set()
 
     @property
     def leased(self) -> int:
@@ -76,172 +80,110 @@ class LeaseTransport(httpx2.AsyncBaseTransport):
             httpx2.TransportError: the connection failed.
         """
         url = request.url
-        origin = (url.raw_scheme, url.raw_host, url.port)
-        idle = self._idle.setdefault(origin, [])
-        connection, reused = await self._lease(idle, url)
-        try:
-            response = await self._send(connection, request)
-        except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError):
-            # The server may have closed a kept connection while we were writing to it.
-            if not reused:
-                raise
-            connection = self._fresh(url)
-            response = await self._send(connection, request)
-        return httpx2.Response(
-            response.status,
-            headers=response.headers,
-            stream=_LeasedStream(self, connection, response, idle),
-            extensions=response.extensions,
-        )
+        trace: Trace = request.extensions.get("trace", _no_trace)
+        idle = self._idle.setdefault((url.raw_scheme, url.raw_host, url.port), [])
+        connection = await self._kept(idle)
+        if connection is not None:
+            try:
+                return await self._send(connection, request, idle, trace)
+            except (httpx2.RemoteProtocolError, httpx2.NetworkError):
+                # The server may close a kept connection at the very moment it is used
+                # again; a request that could only be read once cannot be repeated.
+                if not isinstance(request.stream, httpx2.ByteStream):
+                    raise
+        connection = await self._connect(url)
+        await trace("connection.connect_tcp.complete", {})
+        return await self._send(connection, request, idle, trace)
 
-    async def _lease(
-        self, idle: list[httpcore2.AsyncHTTPConnection], url: httpx2.URL
-    ) -> tuple[httpcore2.AsyncHTTPConnection, bool]:
+    async def _kept(self, idle: Idle) -> Connection | None:
         while idle:
             connection = idle.pop()  # the one used last, which is the likeliest to be alive
-            if connection.is_available() and not connection.has_expired():
-                self._leased.add(connection)
-                return connection, True
-            await _close(connection)
-        return self._fresh(url), False
+            if not connection.is_stale():
+                return connection
+            await connection.aclose()
+        return None
 
-    def _fresh(self, url: httpx2.URL) -> httpcore2.AsyncHTTPConnection:
+    async def _connect(self, url: httpx2.URL) -> Connection:
         secure = url.scheme == "https"
-        connection = httpcore2.AsyncHTTPConnection(
-            origin=httpcore2.Origin(
-                url.raw_scheme, url.raw_host, url.port or (443 if secure else 80)
-            ),
+        return await connect(
+            url.host,
+            url.port or (443 if secure else 80),
             ssl_context=(self._ssl_context or shared_ssl_context()) if secure else None,
-            keepalive_expiry=self._keepalive_expiry,
             uds=self._uds,
         )
-        self._leased.add(connection)
-        return connection
 
     async def _send(
-        self, connection: httpcore2.AsyncHTTPConnection, request: httpx2.Request
-    ) -> httpcore2.Response:
-        url = request.url
+        self, connection: Connection, request: httpx2.Request, idle: Idle, trace: Trace
+    ) -> httpx2.Response:
+        self._leased.add(connection)
         try:
-            with _library_errors():
-                return await connection.handle_async_request(
-                    httpcore2.Request(
-                        method=request.method,
-                        url=httpcore2.URL(
-                            scheme=url.raw_scheme,
-                            host=url.raw_host,
-                            port=url.port,
-                            target=url.raw_path,
-                        ),
-                        headers=request.headers.raw,
-                        content=_body(request),
-                        extensions=request.extensions,
-                    )
-                )
+            await connection.send(
+                request.method.encode(), request.url.raw_path, request.headers.raw, _body(request)
+            )
+            await trace("http11.send_request_body.complete", {})
+            head = await connection.receive_head()
         except BaseException:
             self._leased.discard(connection)
-            await _close(connection)
+            await connection.aclose()
             raise
+        return httpx2.Response(
+            head.status_code,
+            headers=list(head.headers),
+            stream=_LeasedStream(self, connection, idle),
+        )
 
-    async def give_back(
-        self,
-        connection: httpcore2.AsyncHTTPConnection,
-        idle: list[httpcore2.AsyncHTTPConnection],
-    ) -> None:
+    async def give_back(self, connection: Connection, idle: Idle) -> None:
         """End a lease: the connection is kept if it can serve another request."""
         self._leased.discard(connection)
-        if connection.is_available():
+        if connection.make_ready(self._keepalive):
             idle.append(connection)
         else:
-            await _close(connection)
+            await connection.aclose()
 
     async def close_idle(self) -> None:
         """Close the connections that serve nobody."""
         for idle in self._idle.values():
             while idle:
-                await _close(idle.pop())
+                await idle.pop().aclose()
 
     async def aclose(self) -> None:
         """Close every connection, those in use too."""
         await self.close_idle()
         while self._leased:
-            await _close(self._leased.pop())
+            await self._leased.pop().aclose()
 
 
 class _LeasedStream(httpx2.AsyncByteStream):
     """The body of a response, which holds its connection until it is closed."""
 
-    def __init__(
-        self,
-        transport: LeaseTransport,
-        connection: httpcore2.AsyncHTTPConnection,
-        response: httpcore2.Response,
-        idle: list[httpcore2.AsyncHTTPConnection],
-    ) -> None:
+    def __init__(self, transport: LeaseTransport, connection: Connection, idle: Idle) -> None:
         self._transport = transport
         self._connection = connection
-        self._response = response
-        self._idle = idle
+        self._idle: Idle | None = idle
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        with _library_errors():
-            async for data in self._response.stream:  # type: ignore[union-attr]
-                yield data
-
-    async def aclose(self) -> None:
-        with anyio.CancelScope(shield=True):
-            try:
-                await self._response.aclose()
-            finally:
-                await self._transport.give_back(self._connection, self._idle)
-
-
-class _WholeBody:
-    """A request body in one piece.
-
-    A plain iterator: the library's own is an async generator, and one that a cancelled
-    request leaves suspended is reported by Trio.
-    """
-
-    def __init__(self, data: bytes) -> None:
-        self._data: bytes | None = data
-
-    def __aiter__(self) -> _WholeBody:
+    def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        if self._data is None:
+        data = await self._connection.read()
+        if not data:
             raise StopAsyncIteration
-        data, self._data = self._data, None
         return data
 
+    async def aclose(self) -> None:
+        idle, self._idle = self._idle, None
+        if idle is not None:
+            await self._transport.give_back(self._connection, idle)
 
-def _body(request: httpx2.Request) -> Any:
+
+async def _no_trace(event: str, info: Mapping[str, object]) -> None:
+    """Follow nothing."""
+
+
+def _body(request: httpx2.Request) -> bytes | httpx2.AsyncByteStream:
     try:
-        return _WholeBody(request.content)
+        return request.content
     except httpx2.RequestNotRead:
-        return request.stream
-
-
-async def _close(connection: httpcore2.AsyncHTTPConnection) -> None:
-    with anyio.CancelScope(shield=True):
-        await connection.aclose()
-
-
-class _library_errors:  # noqa: N801 - reads as the block it is
-    """Raise what httpcore2 raises as the httpx2 error of the same name."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: object,
-    ) -> None:
-        if exc_type is None or exc_type.__module__.partition(".")[0] != "httpcore2":
-            return
-        error = getattr(httpx2, exc_type.__name__, None)
-        if error is not None and issubclass(error, httpx2.TransportError):
-            raise error(str(exc) or type(exc).__name__) from exc
+        stream = request.stream
+        assert isinstance(stream, httpx2.AsyncByteStream)
+        return stream

@@ -11,6 +11,7 @@ The host knows nothing of models and HTTP.
 """
 
 import logging
+import sys
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
@@ -39,6 +40,7 @@ class LoopHost:
     def __init__(self, native: object) -> None:
         self.loop: AsyncioLoop | TrioLoop = adapt(native)
         self.closed = False
+        self.label = ""  # what users know it as, where they did not make it
         self.is_here = self.loop.is_here
         self.current_task = self.loop.current_task
         self.post = self.loop.post
@@ -85,6 +87,9 @@ class LoopHost:
         guarded = (cast("Callable[..., Awaitable[None]]", fn), *args)
         if context is None:
             context = copy_context()
+        elif "sniffio" in sys.modules:
+            # A context from another thread may say that it is of the other library.
+            context.run(sys.modules["sniffio"].current_async_library_cvar.set, self.loop.library)
         self.loop.spawn(self._guard, guarded, name, context, on_end)
 
     async def _guard(self, fn: Callable[..., Awaitable[None]], *args: object) -> None:
@@ -124,7 +129,7 @@ class LoopHost:
         return anyio.current_time()
 
     def __str__(self) -> str:
-        return str(self.loop)
+        return self.label or str(self.loop)
 
 
 # Weak keys: a loop that nobody uses any more takes its host with it.

@@ -25,6 +25,7 @@ _serials: Final = count(1)
 class Loop(Protocol):
     """What the runtime needs of an event loop."""
 
+    library: str  # the name of the library that runs it
     serial: int  # unique in this process, unlike id()
     lets_out: tuple[type[BaseException], ...]  # what a task we start may end with
     passes_interrupts: bool  # whether KeyboardInterrupt goes through tasks to the runner
@@ -61,6 +62,8 @@ class Loop(Protocol):
 
 class AsyncioLoop:
     """An asyncio event loop, of whatever make."""
+
+    library: Final = "asyncio"
 
     def __init__(self, native: Any) -> None:
         asyncio = sys.modules["asyncio"]
@@ -134,6 +137,8 @@ class AsyncioLoop:
 
 class TrioLoop:
     """A Trio run."""
+
+    library: Final = "trio"
 
     def __init__(self, native: Any) -> None:
         self._lowlevel = sys.modules["trio"].lowlevel

@@ -167,7 +167,9 @@ class Portal:
     def _serve(self, ready: "concurrent.futures.Future[LoopHost]") -> None:
         async def main() -> None:
             self._stop = anyio.Event()
-            ready.set_result(current_host())
+            host = current_host()
+            host.label = "event loop behind the methods without await"
+            ready.set_result(host)
             await self._stop.wait()
 
         try:

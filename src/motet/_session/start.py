@@ -1,9 +1,9 @@
 """From names to a session: which backend, which model, which context."""
 
 import logging
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
-from typing import Any, Final, Literal
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Final, Literal, NoReturn
 
 from .._language.context import Context, SimpleContext
 from .._thunk.generation import DEFAULT_LINGER
@@ -61,40 +61,58 @@ def start_session(
     )
 
 
-@asynccontextmanager
-async def open_session(
-    backend_name: str | Backend = "ollama",
-    model_id: str | ModelIdentifier = IBM_GRANITE_4_1_3B,
-    ctx: Context | None = None,
-    *,
-    context_type: Literal["simple", "chat"] | None = None,
-    model_options: Mapping[str, Any] | None = None,
-    plugins: object = None,
-    linger: float = DEFAULT_LINGER,
-    **backend_kwargs: Any,
-) -> AsyncGenerator[MelleaSession]:
-    """Open a session for the length of an ``async with`` block.
+class open_session:  # noqa: N801 - reads as the function it is used as
+    """A session for the length of a block: ``async with open_session() as m:``.
 
     When the block is left, by its end, an error or a cancellation, every request of the
     session has been closed and every task of it has unwound. The arguments and errors
     are those of `start_session`.
     """
-    session = start_session(
-        backend_name,
-        model_id,
-        ctx,
-        context_type=context_type,
-        model_options=model_options,
-        plugins=plugins,
-        linger=linger,
-        **backend_kwargs,
-    )
-    # No task group and no cancel scope is open across this yield: what the session starts
-    # are tasks of the event loop, so the block may be left from another task.
-    try:
-        yield session
-    finally:
-        await session.aclose()
+
+    # No task group and no cancel scope is open while the block runs: what the session
+    # starts are tasks of the event loop, so the block may be left from another task.
+
+    def __init__(
+        self,
+        backend_name: str | Backend = "ollama",
+        model_id: str | ModelIdentifier = IBM_GRANITE_4_1_3B,
+        ctx: Context | None = None,
+        *,
+        context_type: Literal["simple", "chat"] | None = None,
+        model_options: Mapping[str, Any] | None = None,
+        plugins: object = None,
+        linger: float = DEFAULT_LINGER,
+        **backend_kwargs: Any,
+    ) -> None:
+        self._session = start_session(
+            backend_name,
+            model_id,
+            ctx,
+            context_type=context_type,
+            model_options=model_options,
+            plugins=plugins,
+            linger=linger,
+            **backend_kwargs,
+        )
+
+    async def __aenter__(self) -> MelleaSession:
+        return await self._session.__aenter__()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._session.__aexit__(exc_type, exc, traceback)
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError(
+            "open_session() is for `async with`; without await, use `with start_session() as m:`"
+        )
+
+    def __exit__(self, *_: object) -> None:
+        """Never reached; there for the message of `__enter__`."""
 
 
 def _backend(

@@ -77,6 +77,7 @@ class _Group:
 
     def _settled(self, generation: Generation) -> None:
         self._arrived.append(self._pending.pop(generation))
+        generation.lose_interest()
         self._bell.ring()
 
     async def next(self) -> Thunk | None:
@@ -134,12 +135,8 @@ def check_mots(mots: Iterable[Thunk]) -> list[Thunk]:
         TypeError: an element is not a thunk.
         WrongEventLoop: one belongs to another event loop.
     """
-    if isinstance(mots, ModelOutputThunk) or not isinstance(mots, Iterable):
-        raise TypeError(
-            f"mots should be a list of ModelOutputThunks, not one {type(mots).__name__}"
-        )
     unique: dict[int, Thunk] = {}
-    for position, mot in enumerate(mots):
+    for position, mot in enumerate(_listed(mots)):
         if not isinstance(mot, ModelOutputThunk):
             hint = "; `await` the call first" if hasattr(mot, "__await__") else ""
             raise TypeError(
@@ -149,6 +146,14 @@ def check_mots(mots: Iterable[Thunk]) -> list[Thunk]:
         mot._check_usable()
         unique[id(mot)] = mot
     return list(unique.values())
+
+
+def _listed(mots: Iterable[ModelOutputThunk[S]]) -> list[ModelOutputThunk[S]]:
+    if isinstance(mots, ModelOutputThunk) or not isinstance(mots, Iterable):
+        raise TypeError(
+            f"mots should be a list of ModelOutputThunks, not one {type(mots).__name__}"
+        )
+    return list(mots)
 
 
 async def wait_for_all_mots(mots: Iterable[Thunk]) -> None:
@@ -191,7 +196,7 @@ async def gather_all(mots: Iterable[ModelOutputThunk[S]]) -> list[Outcome[S]]:
         WrongEventLoop: one belongs to another event loop; nothing was awaited.
         TypeError: an element is not a thunk.
     """
-    asked = list(mots)
+    asked = _listed(mots)
     errors: dict[int, Exception] = {}
     with _Group(asked) as group:
         await anyio.lowlevel.checkpoint()

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Final
 
 import anyio
+import anyio.lowlevel
 
 from .._runtime.host import LoopHost, check_here
 from .._runtime.owner import Owner
@@ -124,6 +125,9 @@ class Generation:
         complete = False
         try:
             with self._scope:
+                # An event loop that ends right after the call, and an eager task factory,
+                # find nothing begun that would have to be undone.
+                await anyio.lowlevel.checkpoint()
                 await self._produce(self)
                 complete = True
         except anyio.get_cancelled_exc_class():
@@ -294,8 +298,9 @@ class Generation:
 def _unwrap(error: BaseException) -> BaseException:
     """Take a single error out of its groups, leaving out cancellations."""
     if isinstance(error, BaseExceptionGroup):
-        rest = error.split(anyio.get_cancelled_exc_class())[1]
-        error = rest if rest is not None else error
+        cancelled, rest = error.split(anyio.get_cancelled_exc_class())
+        if cancelled is not None and rest is not None:
+            error = rest
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error

@@ -1,6 +1,7 @@
 """Replies as inputs of other calls: whoever needs one waits for it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from .._values.errors import DependencyError, GenerationCancelled, MotetError
@@ -23,12 +24,28 @@ async def wait_for_inputs(
     Raises:
         DependencyError: one that is needed failed; its error is the cause.
     """
-    if not needed and not heard:
-        return
-    outcomes = await gather_all([*needed, *heard])
-    for outcome in outcomes[: len(needed)]:
-        if outcome.error is not None:
-            raise _failed(outcome.mot, outcome.error) from outcome.error
+    # Interest in all from the start: while one is waited for, nobody else may want the others.
+    with _interest_in(heard):
+        if needed:
+            for outcome in await gather_all(needed):
+                if outcome.error is not None:
+                    raise _failed(outcome.mot, outcome.error) from outcome.error
+        # Only waited for, and not taken: whether a consumer knows the end of an earlier
+        # turn is no business of ours, and its `is_computed` must not turn true by itself.
+        for mot in heard:
+            await mot._gen.wait_settled()
+
+
+@contextmanager
+def _interest_in(mots: Sequence[ModelOutputThunk[Any]]) -> Iterator[None]:
+    generations = [mot._gen for mot in mots if mot._gen.live]
+    for generation in generations:
+        generation.gain_interest()
+    try:
+        yield
+    finally:
+        for generation in generations:
+            generation.lose_interest()
 
 
 def _failed(mot: ModelOutputThunk[Any], error: Exception) -> DependencyError:

@@ -5,6 +5,7 @@ over: a read that is cancelled has not moved the position, so nothing can be los
 """
 
 import weakref
+from contextlib import suppress
 
 import anyio.lowlevel
 
@@ -97,8 +98,9 @@ class DeltaReader:
     def _task_gone(self, _: object) -> None:
         host = self._generation.host
         # A garbage collector calls this from anywhere; interest is the loop's own matter.
-        if self._interested and host is not None and host.is_here():
-            self.leave()
+        if self._interested and host is not None:
+            with suppress(RuntimeError):  # the loop is over, and the generation with it
+                host.post(self.leave)
 
     def may_give_up(self) -> bool:
         """Whether the caller may drop the rest: it is the reader, or the reader is gone."""

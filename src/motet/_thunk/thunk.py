@@ -9,6 +9,7 @@ tells, so a loop over `is_computed` and `astream` never misses the last piece.
 from __future__ import annotations
 
 import copy
+import weakref
 from collections.abc import AsyncIterator, Callable, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
@@ -64,6 +65,7 @@ class ModelOutputThunk(Generic[S]):
         generation: facts about the generation: model, usage, times.
         generate_log: what was asked, of whom and with which options, once it is computed.
         error: a failure that the backend recorded without failing the call, else None.
+        sampling_result: every attempt that led to this reply, if a strategy sampled it.
 
     Raises:
         TypeError: *value* is neither a string nor None.
@@ -71,6 +73,7 @@ class ModelOutputThunk(Generic[S]):
 
     __slots__ = (
         "__weakref__",
+        "_context",
         "_gen",
         "_iterating",
         "_raw",
@@ -80,13 +83,13 @@ class ModelOutputThunk(Generic[S]):
         "_underlying_value",
         "_waits_implicitly",
         "action",
-        "context",
         "error",
         "generate_log",
         "generation",
         "meta",
         "model_options",
         "parsed_repr",
+        "sampling_result",
         "tool_calls",
     )
 
@@ -116,8 +119,9 @@ class ModelOutputThunk(Generic[S]):
         self.generation = GenerationMetadata()
         self.generate_log: GenerateLog | None = None
         self.error: Exception | None = None
+        self.sampling_result: Any = None  # its class is of a layer above
         self.action: Any = None
-        self.context: Any = None
+        self._context: weakref.ref[Any] | None = None
         self.model_options: Mapping[str, Any] | None = None
 
     @classmethod
@@ -206,6 +210,9 @@ class ModelOutputThunk(Generic[S]):
     def __aiter__(self) -> AsyncIterator[str]:
         """Iterate over the deltas as they arrive; the pieces are never empty.
 
+        A reply that has been waited for comes in one piece. A value given by hand, and a
+        `ComputedModelOutputThunk`, is no stream and gives none.
+
         Raises:
             RuntimeError: an ``async for`` over this thunk has begun before.
         """
@@ -215,8 +222,7 @@ class ModelOutputThunk(Generic[S]):
                 "would split its text; use `await thunk` for the whole of it"
             )
         self._check_usable()
-        if not self.is_computed():
-            self._iterating = True
+        self._iterating = True
         return _Deltas(self)
 
     async def __aenter__(self) -> Self:
@@ -289,6 +295,17 @@ class ModelOutputThunk(Generic[S]):
         return self._gen.state is GenerationState.CANCELLED
 
     @property
+    def context(self) -> Any:
+        """The context that the call was made in, None once nobody keeps that."""
+        # Weakly: it has the earlier thunks, and each of those would keep its own, so that
+        # a conversation of which only the end is kept would never get shorter.
+        return None if self._context is None else self._context()
+
+    @context.setter
+    def context(self, context: Any) -> None:
+        self._context = None if context is None else weakref.ref(context)
+
+    @property
     def partial(self) -> str:
         """The text that has arrived so far, whatever the state. Never waits."""
         return self._gen.text
@@ -355,8 +372,6 @@ class ModelOutputThunk(Generic[S]):
             )
         if generation.state is GenerationState.BLANK:
             return self._underlying_value or ""
-        if self._resolution is ResolutionState.KNOWN and self._underlying_value is not None:
-            return self._underlying_value
         return self._resolve()
 
     def __repr__(self) -> str:
@@ -402,6 +417,9 @@ class ModelOutputThunk(Generic[S]):
     def _is_plain_value(self) -> bool:
         host = self._gen.host
         return host is None or self.is_computed() or (not self._gen.live and not host.is_here())
+
+    def _is_drained(self) -> bool:
+        return self._reader is not None and self._reader.state is DeliveryState.DRAINED
 
     def _is_attached(self) -> bool:
         return self._reader is not None and self._reader.state is DeliveryState.ATTACHED
@@ -449,8 +467,8 @@ class ModelOutputThunk(Generic[S]):
         twin._resolution = self._resolution
         twin._underlying_value = self._underlying_value
         twin._thoughts, twin.error = self._thoughts, self.error
-        twin.generate_log = self.generate_log
-        twin.context, twin.model_options = self.context, self.model_options
+        twin.generate_log, twin.sampling_result = self.generate_log, self.sampling_result
+        twin._context, twin.model_options = self._context, self.model_options
         if deep is None:
             twin.meta, twin.tool_calls, twin.action = self.meta, self.tool_calls, self.action
             twin.generation, twin.raw = copy.copy(self.generation), copy.copy(self.raw)
@@ -526,13 +544,18 @@ class _Deltas(AsyncIterator[str]):
 
     def __init__(self, thunk: ModelOutputThunk[Any]) -> None:
         self._thunk = thunk
-        self._ended = thunk.is_computed()
+        self._ended = thunk._gen.host is None or isinstance(thunk, ComputedModelOutputThunk)
 
     def __aiter__(self) -> _Deltas:
         return self
 
     async def __anext__(self) -> str:
         thunk = self._thunk
+        if not self._ended and thunk._is_plain_value() and not thunk._is_drained():
+            self._ended = True
+            whole = await thunk.astream()
+            if whole:
+                return whole
         while not self._ended:
             reader = thunk._reader
             if reader is not None and reader.state is DeliveryState.DRAINED:

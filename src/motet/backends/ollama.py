@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import anyio
 
 from .._http.client import Clients
-from .._http.exchange import Exchange, Sink
+from .._http.exchange import Exchange, Sink, retry_after
 from .._runtime.host import current_host
 from .._values.errors import (
     BackendError,
     BackendUnavailable,
     ModelNotFound,
+    Phase,
     ReplyError,
     StatusError,
     TruncatedReply,
@@ -99,8 +100,7 @@ class OllamaModelBackend(Backend):
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout should be a number of seconds above 0, not {timeout!r}")
         self._timeout = timeout
-        self._url = f"{self.base_url}/api/chat"
-        self._clients = Clients(http_client, max_in_flight)
+        self._clients = Clients(f"{self.base_url}/api/chat", http_client, max_in_flight)
 
     def normalised(self, model_options: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return options under the names of `ModelOption`, checked; Ollama's names are known."""
@@ -123,7 +123,7 @@ class OllamaModelBackend(Backend):
             sink = _ChatReply(self, reply, started)
             exchange = Exchange(sink, silence_timeout=_smaller(self._timeout, request))
             try:
-                await exchange.run(client.http, self._url, content=body, headers=_HEADERS)
+                await exchange.run(client.http, client.url, content=body, headers=_HEADERS)
                 sink.end()
             except BackendUnavailable as exc:
                 exc.message += (
@@ -206,11 +206,14 @@ class _ChatReply(Sink):
         if status == 404 and "not found" in said and "model" in said:
             return ModelNotFound(
                 f"the server at {url} does not have the model {model!r}; "
-                f"`ollama pull {model}` fetches it, `ollama list` shows what is there"
+                f"`ollama pull {model}` fetches it, `ollama list` shows what is there",
+                phase=Phase.HEADERS,
             )
         return StatusError(
             f"the server at {url} answered {status}: {said or 'without saying why'}",
             status=status,
+            retry_after=retry_after(headers),
+            phase=Phase.HEADERS,
         )
 
 

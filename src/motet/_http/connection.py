@@ -1,0 +1,212 @@
+"""One HTTP/1.1 connection to a model server: a request out, a response in, again.
+
+The framing is h11's, which comes with `httpx2`; the sockets and TLS are anyio's. What is
+ours is how they are put together for replies of many tiny chunks: a request leaves in
+one write, and all that one read of the socket brought comes out in one piece, where the
+library's own connection passes each chunk through four generators.
+
+No iterator here is a generator, so leaving a response early leaves nothing suspended.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import h11
+import httpx2
+from anyio.abc import SocketAttribute
+from anyio.streams.tls import TLSStream
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterable
+
+    from anyio.abc import ByteStream
+
+# As much as the kernel has, within reason: the pieces of a reply are small.
+_READ_BYTES: Final = 65536
+
+# Status line and headers together; what is longer is hostile.
+MAX_HEADER_BYTES: Final = 64 * 1024
+
+
+class Connection:
+    """A connection that serves one request at a time.
+
+    Args:
+        stream: the connected stream, TLS included.
+    """
+
+    __slots__ = ("_complete", "_expires", "_http", "_socket", "_stream")
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+        self._socket = stream.extra(SocketAttribute.raw_socket)
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEADER_BYTES)
+        self._complete = False
+        self._expires = 0.0
+
+    async def send(
+        self,
+        method: bytes,
+        target: bytes,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes | AsyncIterable[bytes],
+    ) -> None:
+        """Send a request.
+
+        Raises:
+            httpx2.LocalProtocolError: it cannot be written as HTTP.
+        """
+        self._complete = False
+        write, http = self._stream.send, self._http
+        try:
+            head = http.send(h11.Request(method=method, target=target, headers=headers)) or b""
+            if isinstance(body, bytes):
+                content = (http.send(h11.Data(data=body)) or b"") if body else b""
+                await write(head + content + (http.send(h11.EndOfMessage()) or b""))
+                return
+            await write(head)
+            async for data in body:
+                await write(http.send(h11.Data(data=data)) or b"")
+            await write(http.send(h11.EndOfMessage()) or b"")
+        except h11.LocalProtocolError as exc:
+            raise httpx2.LocalProtocolError(str(exc)) from exc
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+            # A server may refuse a request before it has read it all, and say why. If it
+            # says nothing, reading its answer fails in the same way.
+            pass
+
+    async def receive_head(self) -> h11.Response:
+        """Return the status and headers of the response.
+
+        Raises:
+            httpx2.TransportError: the connection broke, or HTTP was not spoken.
+        """
+        while True:
+            event = self._next_event()
+            if isinstance(event, h11.Response):
+                return event
+            if event is h11.NEED_DATA and not await self._receive():
+                raise httpx2.RemoteProtocolError("the server closed the connection unanswered")
+
+    async def read(self) -> bytes:
+        """Return the next bytes of the body, all that are here; ``b""`` at its end.
+
+        Raises:
+            httpx2.TransportError: the connection broke before the end of the body.
+        """
+        pieces = []
+        while not self._complete:
+            event = self._next_event()
+            if type(event) is h11.Data:
+                pieces.append(event.data)
+            elif event is h11.NEED_DATA:
+                if pieces:
+                    break
+                await self._receive()
+            else:  # the end of the message, or of the connection that marks it
+                self._complete = True
+        return b"".join(pieces)
+
+    def _next_event(self) -> object:
+        try:
+            return self._http.next_event()
+        except h11.RemoteProtocolError as exc:
+            raise httpx2.RemoteProtocolError(str(exc)) from exc
+
+    async def _receive(self) -> bool:
+        """Give the parser what the socket has; false when the server has hung up."""
+        try:
+            data = await self._stream.receive(_READ_BYTES)
+        except anyio.EndOfStream:
+            data = b""
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError) as exc:
+            raise httpx2.ReadError(_said(exc)) from exc
+        if not data and self._http.their_state is h11.SEND_RESPONSE:
+            return False  # what h11 would say of it is true and explains nothing
+        self._http.receive_data(data)
+        return bool(data)
+
+    def make_ready(self, keepalive: float) -> bool:
+        """Prepare for another request; false if there can be none.
+
+        Args:
+            keepalive: for how long it may wait for one, in seconds.
+        """
+        if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+            return False
+        self._http.start_next_cycle()
+        self._expires = time.monotonic() + keepalive
+        return True
+
+    def is_stale(self) -> bool:
+        """Whether an idle connection has waited too long, or the server has hung up."""
+        # An idle connection that can be read has been closed by the server.
+        return time.monotonic() > self._expires or _is_readable(self._socket.fileno())
+
+    async def aclose(self) -> None:
+        """Close the connection; a shielded checkpoint."""
+        with anyio.CancelScope(shield=True):
+            with suppress(anyio.BrokenResourceError, OSError):  # closed is closed
+                await self._stream.aclose()
+
+
+async def connect(
+    host: str,
+    port: int,
+    *,
+    ssl_context: ssl.SSLContext | None = None,
+    uds: str | None = None,
+) -> Connection:
+    """Connect to a server.
+
+    Args:
+        host: its name or address; also the name that its certificate must have.
+        port: its port.
+        ssl_context: TLS settings; None for no TLS.
+        uds: the path of a Unix socket to connect to instead.
+
+    Raises:
+        httpx2.ConnectError: there is no server, or no trust in it.
+    """
+    try:
+        stream: ByteStream
+        if uds is None:
+            stream = await anyio.connect_tcp(host, port)
+        else:
+            stream = await anyio.connect_unix(uds)
+    except OSError as exc:
+        raise httpx2.ConnectError(_said(exc)) from exc
+    if ssl_context is None:
+        return Connection(stream)
+    try:
+        # Servers do not take part in a TLS shutdown, so none is demanded of them; where a
+        # reply ends is HTTP's matter.
+        secure = await TLSStream.wrap(
+            stream, hostname=host, ssl_context=ssl_context, standard_compatible=False
+        )
+    except BaseException as exc:
+        await anyio.aclose_forcefully(stream)
+        if isinstance(exc, OSError | anyio.BrokenResourceError | anyio.EndOfStream):
+            raise httpx2.ConnectError(_said(exc)) from exc
+        raise
+    return Connection(secure)
+
+
+def _is_readable(descriptor: int) -> bool:
+    import select
+
+    if not hasattr(select, "poll"):  # pragma: no cover - Windows only
+        return bool(select.select([descriptor], [], [], 0)[0])
+    poll = select.poll()  # unlike select(), for any number of open files
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _said(exc: BaseException) -> str:
+    cause = exc.__cause__
+    return str(exc) or (str(cause) if cause is not None else "") or type(exc).__name__
