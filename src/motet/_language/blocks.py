@@ -26,11 +26,7 @@ class CBlock:
     def __init__(
         self, value: str | None, meta: dict[str, Any] | None = None, *, cache: bool = False
     ) -> None:
-        if value is not None and not isinstance(value, str):
-            raise TypeError(
-                f"the value of a CBlock should be a string or None, not {type(value).__name__}"
-            )
-        self._value = value
+        self.value = value
         self.meta: dict[str, Any] = {} if meta is None else meta
         self.cache = cache
 
@@ -41,6 +37,11 @@ class CBlock:
 
     @value.setter
     def value(self, value: str | None) -> None:
+        if value is not None and not isinstance(value, str):
+            raise TypeError(
+                f"the value of a {type(self).__name__} should be a string or None, "
+                f"not {type(value).__name__}"
+            )
         self._value = value
 
     def __str__(self) -> str:

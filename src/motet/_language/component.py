@@ -1,6 +1,6 @@
 """`Component`: something that can be said to a model and knows how to read the answer."""
 
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeGuard, TypeVar, runtime_checkable
 
 import attrs
 
@@ -74,6 +74,12 @@ class Component(Protocol, Generic[S_co]):
 Part = Any  # CBlock | Component | ModelOutputThunk; a protocol cannot be told by isinstance cheaply
 
 
+def is_component(x: object) -> TypeGuard[Component[Any]]:
+    """Whether *x* is a component, by inheritance or by having what one has."""
+    # Asking a runtime-checkable protocol takes longer than putting a message into words.
+    return Component in type(x).__mro__ or isinstance(x, Component)
+
+
 def blockify(x: Any) -> Any:
     """Return *x* as something that may be a part: a string becomes a `CBlock`.
 
@@ -85,7 +91,7 @@ def blockify(x: Any) -> Any:
             return CBlock(x)
         case CBlock() | ModelOutputThunk():
             return x
-        case _ if isinstance(x, Component):
+        case _ if is_component(x):
             return x
         case _:
             raise TypeError(
@@ -100,20 +106,40 @@ def pending_parts(part: Any) -> list[ModelOutputThunk[Any]]:
     Raises:
         ValueError: something below is no part at all.
     """
+    return [thunk for thunk in _thunks_under(part) if not thunk.is_settled()]
+
+
+def unfinished_parts(part: Any) -> list[ModelOutputThunk[Any]]:
+    """Return the thunks under *part* that have no text: on their way, failed or given up.
+
+    What has any of them cannot be put into words yet, or never. Each comes once, depth first.
+
+    Raises:
+        ValueError: something below is no part at all.
+    """
+    return [
+        thunk
+        for thunk in _thunks_under(part)
+        if not thunk.is_settled() or (thunk.is_lost() and not thunk.cancelled)
+    ]
+
+
+def _thunks_under(part: Any) -> list[ModelOutputThunk[Any]]:
     found: dict[int, ModelOutputThunk[Any]] = {}
-    _walk(part, found)
+    # A stack and no recursion, because a program may nest components as deep as it likes.
+    # What was seen is kept, not only its id: `parts` may make a component on the way.
+    seen: dict[int, Any] = {}
+    left = [part]
+    while left:
+        match left.pop():
+            case ModelOutputThunk() as thunk:
+                found[id(thunk)] = thunk
+            case CBlock() | str() | None:
+                pass
+            case inner if is_component(inner):
+                if id(inner) not in seen:
+                    seen[id(inner)] = inner
+                    left += reversed(inner.parts())
+            case other:
+                raise ValueError(f"{str(other)[:10]!r} of type {type(other).__name__} is no part")
     return list(found.values())
-
-
-def _walk(part: Any, found: dict[int, ModelOutputThunk[Any]]) -> None:
-    match part:
-        case ModelOutputThunk():
-            if not part.is_settled():
-                found[id(part)] = part
-        case CBlock() | str() | None:
-            pass
-        case _ if isinstance(part, Component):
-            for inner in part.parts():
-                _walk(inner, found)
-        case _:
-            raise ValueError(f"{str(part)[:10]!r} of type {type(part).__name__} is no part")

@@ -1,27 +1,39 @@
 """From components to the text and the messages a model is sent.
 
 A component's own template wins; otherwise its names are looked for in the user's
-folder and then among ours, in a folder named after the model's family before the one
-named ``default``. Jinja is imported when the first template is rendered.
+folder, then in ``templates`` beside the module of its class, then among ours; in each
+in a folder named after the model's family before the one named ``default``. Jinja is
+imported when the first template is rendered.
 """
 
 from __future__ import annotations
 
+import functools
+import itertools
+import json
+import logging
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import attrs
+
 from .._thunk.thunk import ModelOutputThunk
-from .._values.chat import ChatMessage
+from .._values.chat import ChatMessage, ToolCallRequest
+from .._values.metadata import ModelToolCall
 from .blocks import CBlock, ImageBlock
-from .component import Component, TemplateRepresentation
-from .message import Message
+from .component import TemplateRepresentation, is_component
+from .message import Message, ToolMessage
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
 
 _OURS: Final = Path(__file__).parent / "templates"
+# A component may make up its template for every object; those are not kept for ever.
+_TEMPLATES_KEPT: Final = 512
+_log: Final = logging.getLogger("motet")
 
 
 class TemplateFormatter:
@@ -29,28 +41,47 @@ class TemplateFormatter:
 
     Args:
         model_id: the model; decides which family of templates is preferred.
-        template_path: a folder of the user's whose templates win over ours.
+        template_path: a folder of the user's whose templates win over all others.
+        use_template_cache: whether a template is read once; otherwise each time it is used.
+
+    Raises:
+        TypeError: an argument is of the wrong type.
     """
 
-    def __init__(self, model_id: str, *, template_path: str | Path = "") -> None:
+    def __init__(
+        self,
+        model_id: str,
+        *,
+        template_path: str | Path = "",
+        use_template_cache: bool = True,
+    ) -> None:
+        if not isinstance(model_id, str):
+            raise TypeError(f"model_id should be a string, not {type(model_id).__name__}")
+        if not isinstance(template_path, str | Path):
+            raise TypeError(
+                f"template_path should be the path of a folder, not {type(template_path).__name__}"
+            )
         self.model_id = model_id
         self.template_path = Path(template_path) if template_path else None
+        self._use_template_cache = use_template_cache
         self._environment: Environment | None = None
-        self._found: dict[tuple[str, ...], Template] = {}
+        self._found: dict[tuple[str, ...], _Template] = {}
 
     def print(self, component: Any) -> str:
         """Return the text of a component, a block or a computed thunk.
 
         Raises:
-            ValueError: no template has one of the component's names.
+            ValueError: no template has one of the component's names, or it cannot be rendered.
             TypeError: it is nothing that can be said.
         """
         match component:
             case str():
                 return component
-            case CBlock() | ModelOutputThunk():
+            case CBlock():
                 return str(component)
-            case _ if isinstance(component, Component):
+            case ModelOutputThunk():
+                return _text_of(component)
+            case _ if is_component(component):
                 representation = component.format_for_llm()
                 if isinstance(representation, str):
                     return representation
@@ -61,19 +92,36 @@ class TemplateFormatter:
     def to_chat_messages(self, entries: Iterable[Any]) -> list[ChatMessage]:
         """Return the entries of a context, and the action, as messages.
 
-        Every thunk among them must have arrived.
+        Every thunk among them must have arrived. Of the tool calls that an answer asked for
+        those are repeated whose results follow it: servers refuse a call without a result.
         """
-        return [self._message(entry) for entry in entries]
+        entries = list(entries)
+        messages = []
+        for position, entry in enumerate(entries):
+            message = self._message(entry)
+            calls = getattr(entry, "tool_calls", None)
+            if calls:
+                results = itertools.takewhile(_is_tool_message, entries[position + 1 :])
+                message = attrs.evolve(message, tool_calls=_answered(calls, results))
+            messages.append(message)
+        return messages
 
     def _message(self, entry: Any) -> ChatMessage:
         match entry:
             case ModelOutputThunk():
                 if isinstance(entry.parsed_repr, Message):
                     return self._message(entry.parsed_repr)
-                return ChatMessage("assistant", str(entry))
+                return ChatMessage("assistant", _text_of(entry))
+            case ToolMessage():
+                return ChatMessage(
+                    entry.role,
+                    self.print(entry),
+                    tool_name=entry.name,
+                    tool_call_id=entry.call_id,
+                )
             case Message():
                 return ChatMessage(entry.role, self.print(entry), images=_sent(entry.images))
-            case _ if isinstance(entry, Component):
+            case _ if is_component(entry):
                 representation = entry.format_for_llm()
                 if isinstance(representation, str):
                     return ChatMessage("user", representation)
@@ -83,10 +131,27 @@ class TemplateFormatter:
                 return ChatMessage("user", self.print(entry))
 
     def _render(self, representation: TemplateRepresentation) -> str:
-        template = self._template(representation)
+        from jinja2 import TemplateError
+
         args = {name: self._argument(value) for name, value in representation.args.items()}
-        rendered: str = template.render(args)
+        try:
+            template = self._template(representation)
+            rendered: str = template.template.render(args)
+        except TemplateError as exc:
+            kind = type(representation.obj).__name__
+            raise ValueError(f"the template for {kind} cannot be rendered: {exc}") from exc
+        self._warn_of_unused(template, args)
         return rendered
+
+    def _warn_of_unused(self, template: _Template, args: Mapping[str, Any]) -> None:
+        if template.names is None:
+            return
+        unused = sorted(
+            name for name, value in args.items() if value and name not in template.names
+        )
+        if unused and not template.warned:
+            template.warned = True
+            _log.warning("the template %s does not use %s", template.source, ", ".join(unused))
 
     def _argument(self, value: Any) -> Any:
         match value:
@@ -100,62 +165,117 @@ class TemplateFormatter:
                 return self._render(value)
             case CBlock() | ModelOutputThunk():
                 return str(value)
-            case _ if isinstance(value, Component):
+            case _ if is_component(value):
                 return self.print(value)
             case _:
                 return value
 
-    def _template(self, representation: TemplateRepresentation) -> Template:
+    def _template(self, representation: TemplateRepresentation) -> _Template:
         if representation.template is not None:
-            return self._ensure_environment().from_string(representation.template)
-        class_name = type(representation.obj).__name__
+            return self._inline(representation.template)
+        cls = type(representation.obj)
         names = tuple(
-            class_name if name == "*" else name for name in representation.template_order or ["*"]
+            cls.__name__ if name == "*" else name for name in representation.template_order or ["*"]
         )
-        template = self._found.get(names)
+        key = (cls.__module__, *names)
+        template = self._found.get(key)
         if template is None:
-            template = self._found[names] = self._look_up(names, representation.obj)
+            template = self._look_up(names, cls)
+            if self._use_template_cache:
+                self._found[key] = template
         return template
 
-    def _look_up(self, names: tuple[str, ...], obj: Any) -> Template:
-        from jinja2 import TemplateNotFound
+    def _inline(self, source: str) -> _Template:
+        template = self._found.get((source,))
+        if template is None:
+            environment = self._ensure_environment()
+            template = _Template(
+                environment.from_string(source), "of a component", _names(environment, source)
+            )
+            if len(self._found) < _TEMPLATES_KEPT:
+                self._found[source,] = template
+        return template
 
+    def _look_up(self, names: tuple[str, ...], cls: type) -> _Template:
+        folders = self._folders(cls)
         for name in names:
-            for family in self._families():
-                try:
-                    return self._ensure_environment().get_template(f"{family}/{name}.jinja2")
-                except TemplateNotFound:
-                    continue
+            for folder in folders:
+                for family in self._families(folder):
+                    path = f"{family}/{name}.jinja2"
+                    if (folder / path).is_file():
+                        return self._load(path, folder, folders)
         raise ValueError(
-            f"no template for {type(obj).__name__}: looked for {', '.join(names)} in "
-            f"{', '.join(str(folder) for folder in self._folders())}; give the component a "
+            f"no template for {cls.__name__}: looked for {', '.join(names)} in "
+            f"{', '.join(map(str, folders))}; give the component a "
             "template, or add a file with that name and the suffix .jinja2"
         )
 
-    def _folders(self) -> list[Path]:
-        return [self.template_path, _OURS] if self.template_path else [_OURS]
+    def _load(self, path: str, folder: Path, folders: list[Path]) -> _Template:
+        from jinja2 import FileSystemLoader
 
-    def _families(self) -> list[str]:
-        """Return the folder names that fit the model, the most telling first."""
+        # A template may include others, from any of the folders.
+        loader = FileSystemLoader([folder, *folders])
+        environment = self._ensure_environment().overlay(loader=loader)
+        source = loader.get_source(environment, path)[0]
+        return _Template(
+            environment.get_template(path), str(folder / path), _names(environment, source)
+        )
+
+    def _folders(self, cls: type) -> list[Path]:
+        """Return where a class's template may be: the user's folder, its module's, ours."""
+        module_file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+        beside = [Path(module_file).parent / "templates"] if module_file else []
+        user = [self.template_path] if self.template_path else []
+        return [folder for folder in dict.fromkeys([*user, *beside, _OURS]) if folder.is_dir()]
+
+    def _families(self, folder: Path) -> list[str]:
+        """Return the names in a folder that fit the model, the most telling first."""
         model = _bare(self.model_id)
         families = {
             entry.name
-            for folder in self._folders()
-            if folder.is_dir()
             for entry in folder.iterdir()
-            if entry.is_dir() and _bare(entry.name) in model
+            if entry.is_dir() and entry.name != "default" and _bare(entry.name)
         }
-        return [*sorted(families, key=len, reverse=True), "default"]
+        fitting = [family for family in families if _bare(family) in model]
+        return [*sorted(fitting, key=lambda family: (-len(family), family)), "default"]
 
     def _ensure_environment(self) -> Environment:
         if self._environment is None:
-            from jinja2 import FileSystemLoader, StrictUndefined
+            from jinja2 import StrictUndefined
             from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+            # No cache of Jinja's own: ours is asked first, and files may change without it.
             self._environment = ImmutableSandboxedEnvironment(
-                loader=FileSystemLoader(self._folders()), undefined=StrictUndefined
+                undefined=StrictUndefined, cache_size=0
             )
+            # Jinja's own `tojson` escapes for HTML.
+            self._environment.filters["json"] = functools.partial(json.dumps, ensure_ascii=False)
         return self._environment
+
+
+@attrs.define(eq=False, weakref_slot=False)
+class _Template:
+    template: Template
+    source: str  # where it is from
+    names: frozenset[str] | None  # what it uses; None if it uses other templates, too
+    warned: bool = False
+
+
+def _names(environment: Environment, source: str) -> frozenset[str] | None:
+    from jinja2 import meta
+
+    parsed = environment.parse(source)
+    if any(True for _ in meta.find_referenced_templates(parsed)):
+        return None
+    return frozenset(meta.find_undeclared_variables(parsed))
+
+
+def _text_of(thunk: ModelOutputThunk[Any]) -> str:
+    # Saying an answer again is not learning of it: that is for whoever asked, whose loop
+    # over `is_computed` would end before it has begun.
+    if thunk.is_settled() and not thunk.is_lost() and not thunk.is_computed():
+        return thunk.partial
+    return str(thunk)
 
 
 def _bare(name: str) -> str:
@@ -167,3 +287,24 @@ def _sent(images: Any) -> tuple[str, ...]:
         image.base64 if isinstance(image, ImageBlock) else str(image.value)
         for image in images or ()
     )
+
+
+def _is_tool_message(entry: Any) -> bool:
+    return isinstance(entry, ToolMessage)
+
+
+def _answered(
+    calls: Mapping[str, ModelToolCall], results: Iterable[ToolMessage]
+) -> list[ToolCallRequest]:
+    """Return the calls that the results answer, in the order of the calls."""
+    left = list(results)
+    answered = []
+    for call in calls.values():
+        for result in left:
+            if result.name == call.name and result.call_id == call.id:
+                left.remove(result)
+                answered.append(
+                    call.request or ToolCallRequest(call.name, dict(call.args), call.id)
+                )
+                break
+    return answered

@@ -1,25 +1,14 @@
 """`Instruction`: what `instruct` says to a model."""
 
+import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Self
 
 from .._thunk.thunk import ModelOutputThunk
 from .blocks import CBlock, as_images
 from .component import Component, TemplateRepresentation, blockify
+from .requirement import Requirement
 from .text import check_template, check_variables, fill_in
-
-
-@runtime_checkable
-class Condition(Protocol):
-    """What an instruction needs of a requirement."""
-
-    @property
-    def description(self) -> str | None:
-        """What is required, in words for the model; None for what only code can check."""
-
-    @property
-    def check_only(self) -> bool:
-        """Whether the model should not be told."""
 
 
 class Instruction(Component[str]):
@@ -31,7 +20,7 @@ class Instruction(Component[str]):
 
     Args:
         description: what to do.
-        requirements: what the answer must be like: text, or requirements.
+        requirements: what the answer must be like; a string becomes a `Requirement`.
         icl_examples: examples of good answers.
         grounding_context: what to rely on, by name.
         user_variables: values for the templates.
@@ -47,7 +36,7 @@ class Instruction(Component[str]):
     def __init__(
         self,
         description: str | CBlock | None = None,
-        requirements: Sequence[Condition | str] | None = None,
+        requirements: Sequence[Requirement | str] | None = None,
         icl_examples: Sequence[str | CBlock] | None = None,
         grounding_context: Mapping[str, Any] | None = None,
         user_variables: Mapping[str, Any] | None = None,
@@ -76,9 +65,9 @@ class Instruction(Component[str]):
         ]
         self._grounding_context = self._grounding(grounding_context)
         self._images = as_images(images)
-        self._repair: str | None = None
+        self._repair: Component[Any] | str | None = None
         if self._variables is not None and not self._pending_variables():
-            self._fill_in()
+            self.resolve_variables()
 
     def _text(self, what: str, text: object) -> Any:
         if text is None:
@@ -90,38 +79,41 @@ class Instruction(Component[str]):
                 raise TypeError(f"{what}: {exc}") from None
         if not isinstance(text, str):
             raise TypeError(
-                f"{what} must be a string when user_variables are provided, "
-                f"not {type(text).__name__}"
+                f"{what} must be a string when user_variables are provided, not {_kind(text)}"
             )
         check_template(text, what)
         return CBlock(text)
 
-    def _requirement(self, index: int, requirement: object) -> Any:
+    def _requirement(self, index: int, given: object) -> Requirement:
         what = f"requirements[{index}]"
-        if isinstance(requirement, Condition):
-            if self._variables is not None and requirement.description is not None:
-                check_template(requirement.description, what)
+        if not isinstance(given, str | Requirement):
+            raise TypeError(f"{what} should be a string or a Requirement, not {_kind(given)}")
+        requirement = Requirement(given) if isinstance(given, str) else given
+        if self._variables is None or requirement.description is None:
             return requirement
-        if not isinstance(requirement, str):
-            raise TypeError(
-                f"{what} should be a string or a requirement, not {type(requirement).__name__}"
-            )
-        return self._text(what, requirement)
+        check_template(requirement.description, what)
+        # Its description will be filled in; the caller's own stays a template.
+        return copy.copy(requirement) if requirement is given else requirement
 
     def _grounding(self, given: Mapping[str, Any] | None) -> dict[str, Any]:
         if given is None:
             return {}
         if not isinstance(given, Mapping):
             raise TypeError(
-                "grounding_context should be a mapping of names to texts, "
-                f"not {type(given).__name__}"
+                f"grounding_context should be a mapping of names to texts, not {_kind(given)}"
             )
         texts = {}
         for name, value in given.items():
+            if not isinstance(name, str):
+                raise TypeError(f"the names in grounding_context should be strings, not {name!r}")
+            what = f"grounding_context[{name!r}]"
             if isinstance(value, str):
-                texts[name] = self._text(f"grounding_context[{name!r}]", value)
+                texts[name] = self._text(what, value)
             else:
-                texts[name] = blockify(value)
+                try:
+                    texts[name] = blockify(value)
+                except TypeError as exc:
+                    raise TypeError(f"{what}: {exc}") from None
         return texts
 
     def _pending_variables(self) -> list[ModelOutputThunk[Any]]:
@@ -131,8 +123,8 @@ class Instruction(Component[str]):
             if isinstance(value, ModelOutputThunk) and not value.is_settled()
         ]
 
-    def _fill_in(self) -> None:
-        """Turn the templates into texts; happens once, when every variable is known."""
+    def resolve_variables(self) -> None:
+        """Turn the templates into texts; happens once, when every variable has arrived."""
         if self._variables is None:
             return
         variables = {
@@ -154,18 +146,35 @@ class Instruction(Component[str]):
             else value
             for name, value in self._grounding_context.items()
         }
-        self._requirements = [
-            filled(each, "requirements")
-            if isinstance(each, CBlock)
-            else _Filled.of(each, variables)
-            for each in self._requirements
-        ]
+        for requirement in self._requirements:
+            # In place: whoever asked for our requirements before sees it, too.
+            if requirement.description is not None:
+                requirement.description = fill_in(
+                    requirement.description, variables, "requirements"
+                )
         self._variables = None
 
     @property
-    def requirements(self) -> list[Any]:
+    def requirements(self) -> list[Requirement]:
         """The requirements, in order."""
         return list(self._requirements)
+
+    def copy_and_repair(self, repair: Component[Any] | str) -> Self:
+        """Return an instruction for the next attempt, which says what was wrong with the last.
+
+        It takes the place of an earlier repair. The parts are shared, not copied.
+
+        Args:
+            repair: what was wrong: text, or a component that can be put into text.
+        """
+        if not isinstance(repair, str | Component):
+            raise TypeError(f"repair should be a string or a component, not {_kind(repair)}")
+        twin = copy.copy(self)
+        twin._requirements = list(self._requirements)
+        twin._icl_examples = list(self._icl_examples)
+        twin._grounding_context = dict(self._grounding_context)
+        twin._repair = repair
+        return twin
 
     def parts(self) -> list[Any]:
         """Return the texts, grounding values, requirements, examples and pending variables."""
@@ -173,20 +182,22 @@ class Instruction(Component[str]):
         return [
             *(text for text in texts if text is not None),
             *self._grounding_context.values(),
-            *(each for each in self._requirements if isinstance(each, CBlock | Component)),
+            *self._requirements,
             *self._icl_examples,
             *self._pending_variables(),
         ]
 
     def format_for_llm(self) -> TemplateRepresentation:
         """Return what the template needs; every pending part must have arrived."""
-        self._fill_in()
+        self.resolve_variables()
         return TemplateRepresentation(
             obj=self,
             args={
                 "description": _said(self._description),
                 "requirements": [
-                    text for each in self._requirements if (text := _told(each)) is not None
+                    each.description
+                    for each in self._requirements
+                    if each.description and not each.check_only
                 ],
                 "icl_examples": [_said(each) for each in self._icl_examples],
                 "grounding_context": self._grounding_context,
@@ -205,27 +216,12 @@ class Instruction(Component[str]):
         return f"Instruction({_said(self._description)!r})"
 
 
-class _Filled:
-    """A requirement whose description has had its variables filled in."""
-
-    def __init__(self, requirement: Any, description: str) -> None:
-        self._requirement: Final = requirement
-        self.description = description
-        self.check_only = bool(requirement.check_only)
-
-    @classmethod
-    def of(cls, requirement: Any, variables: Mapping[str, Any]) -> Any:
-        if requirement.description is None:
-            return requirement
-        return cls(requirement, fill_in(requirement.description, variables, "requirements"))
-
-
 def _listed(what: str, given: Any) -> Sequence[Any]:
     if given is None:
         return ()
     # A string is a sequence of strings, too, and never meant as one.
     if isinstance(given, str) or not isinstance(given, Sequence):
-        raise TypeError(f"{what} should be a list, not {type(given).__name__}")
+        raise TypeError(f"{what} should be a list, not {_kind(given)}")
     return given
 
 
@@ -233,7 +229,9 @@ def _said(block: Any) -> str | None:
     return None if block is None else str(block)
 
 
-def _told(requirement: Any) -> str | None:
-    if isinstance(requirement, CBlock):
-        return requirement.value or None
-    return None if requirement.check_only else (requirement.description or None)
+def _kind(given: object) -> str:
+    return type(given).__name__
+
+
+# The name under which sessions know what they take as a requirement.
+Condition = Requirement

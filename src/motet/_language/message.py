@@ -1,9 +1,10 @@
 """Chat messages, and the documents that go with them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal, cast, get_args
 
 from .._thunk.thunk import ModelOutputThunk
+from .._values.metadata import ModelToolCall, RunnableTool
 from .blocks import CBlock, ImageBlock, ImageUrlBlock, as_images
 from .component import Component, TemplateRepresentation
 
@@ -23,6 +24,12 @@ class Document(Component[str]):
     def __init__(self, text: str, title: str | None = None, doc_id: str | None = None) -> None:
         if not isinstance(text, str):
             raise TypeError(f"the text of a Document should be a string, not {type(text).__name__}")
+        for what, name in (("title", title), ("doc_id", doc_id)):
+            if name is not None and not isinstance(name, str):
+                raise TypeError(
+                    f"the {what} of a Document should be a string or None, "
+                    f"not {type(name).__name__}"
+                )
         self.text = text
         self.title = title
         self.doc_id = doc_id
@@ -49,9 +56,15 @@ class Message(Component["Message"]):
         images: images that go with it.
         documents: documents that go with it; a string becomes a `Document`.
 
+    Attributes:
+        role: as given.
+        content: as given.
+        tool_calls: the tools that the model wants to be called, by name; None if this is no
+            answer of a model, or it wants none.
+
     Raises:
         ValueError: there is no such role.
-        TypeError: *content* is not a string.
+        TypeError: *content* is not a string, or a document is none.
     """
 
     Role = Role
@@ -72,10 +85,9 @@ class Message(Component["Message"]):
             )
         self.role: Role = cast("Role", role)
         self.content = content
+        self.tool_calls: Mapping[str, ModelToolCall] | None = None
         self._images = as_images(images)
-        self._documents = [
-            each if isinstance(each, Document) else Document(each) for each in documents or ()
-        ]
+        self._documents = _as_documents(documents)
 
     @property
     def images(self) -> list[ImageBlock | ImageUrlBlock] | None:
@@ -104,7 +116,9 @@ class Message(Component["Message"]):
         )
 
     def _parse(self, computed: ModelOutputThunk[Any]) -> "Message":
-        return Message("assistant", computed.value or "")
+        message = Message("assistant", computed.value or "")
+        message.tool_calls = computed.tool_calls
+        return message
 
     def __str__(self) -> str:
         return self.content
@@ -115,4 +129,70 @@ class Message(Component["Message"]):
         return (
             f'motet.Message(role="{self.role}", content="{self.content}", '
             f'images="{images}", documents="{documents}")'
+        )
+
+
+def _as_documents(documents: object) -> list[Document]:
+    if documents is None:
+        return []
+    # A string is iterable, too: it would become one document for each of its characters.
+    if isinstance(documents, str | Document | Mapping) or not isinstance(documents, Iterable):
+        raise TypeError(
+            f"documents should be a list of strings and Documents, not {type(documents).__name__}"
+        )
+    made = []
+    for position, each in enumerate(documents):
+        if not isinstance(each, str | Document):
+            raise TypeError(
+                f"documents[{position}] should be a string or a Document, not {type(each).__name__}"
+            )
+        made.append(each if isinstance(each, Document) else Document(each))
+    return made
+
+
+class ToolMessage(Message):
+    """What a tool gave, for the model that asked for the call.
+
+    Args:
+        role: who says it; ``tool``, for the servers.
+        content: the output as text.
+        tool_output: the output itself; the exception, if the tool raised one.
+        name: the tool.
+        args: the arguments that it was called with.
+        tool: the tool itself.
+        call_id: the server's name for the call, if it gave one.
+        failed: whether *tool_output* is what the tool raised.
+
+    Attributes:
+        name: as given.
+        arguments: as given for *args*.
+        tool_output: as given.
+        tool: as given.
+        call_id: as given.
+        failed: as given.
+    """
+
+    def __init__(
+        self,
+        role: str,
+        content: str,
+        tool_output: Any,
+        name: str,
+        args: Mapping[str, Any],
+        tool: RunnableTool,
+        *,
+        call_id: str | None = None,
+        failed: bool = False,
+    ) -> None:
+        super().__init__(role, content)
+        self.name = name
+        self.arguments = args
+        self.tool_output = tool_output
+        self.tool = tool
+        self.call_id = call_id
+        self.failed = failed
+
+    def __repr__(self) -> str:
+        return (
+            f'motet.ToolMessage(role="{self.role}", content="{self.content}", name="{self.name}")'
         )

@@ -55,7 +55,7 @@ def fill_in(source: str, variables: Mapping[str, Any], what: str) -> str:
     check_template(source, what)
     try:
         rendered: str = _compiled(source).render(variables)
-    except TemplateError as exc:
+    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as exc:
         raise ValueError(f"{what} cannot be rendered: {exc}") from exc
     return rendered
 

@@ -64,6 +64,10 @@ class LoopHost:
                     except Exception:
                         _log.exception("closing a resource of the %s failed", self.loop)
             self.loop.forget_tasks()
+            # The loop's own hook for finalising us reaches the loop, so the registry would
+            # keep it for good.
+            with _registering:
+                _hosts.pop(self.loop.native(), None)
 
     def spawn(
         self,
@@ -134,7 +138,7 @@ class LoopHost:
 
 # Weak keys: a loop that nobody uses any more takes its host with it.
 _hosts: Final[weakref.WeakKeyDictionary[Any, LoopHost]] = weakref.WeakKeyDictionary()
-_abandoning: Final = threading.Lock()
+_registering: Final = threading.Lock()
 
 
 def current_host() -> LoopHost:
@@ -153,13 +157,13 @@ def current_host() -> LoopHost:
     if host is None or host.closed:
         _abandon_closed_loops()
         host = LoopHost(native)
-        with _abandoning:
+        with _registering:
             _hosts[native] = host
     return host
 
 
 def _abandon_closed_loops() -> None:
-    with _abandoning:  # several threads may find the same dead loop
+    with _registering:  # several threads may find the same dead loop
         closed = [(native, host) for native, host in _hosts.items() if host.loop.is_closed()]
         for native, host in closed:
             _hosts.pop(native, None)

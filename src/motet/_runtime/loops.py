@@ -25,6 +25,7 @@ _serials: Final = count(1)
 class Loop(Protocol):
     """What the runtime needs of an event loop."""
 
+    native: Callable[[], object]  # the native object, None once it is gone
     library: str  # the name of the library that runs it
     serial: int  # unique in this process, unlike id()
     lets_out: tuple[type[BaseException], ...]  # what a task we start may end with
@@ -72,7 +73,7 @@ class AsyncioLoop:
         self.lets_out = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt)
         # Weak, because the registry that finds us is keyed weakly by the loop, and a
         # value that reaches its key would keep every loop alive for good.
-        self._native = weakref.ref(native)
+        self.native = weakref.ref(native)
         self._running_loop: Callable[[], object] = asyncio._get_running_loop
         self._current_task: Callable[[], object] = asyncio.current_task
         # asyncio itself keeps tasks weakly.
@@ -82,14 +83,14 @@ class AsyncioLoop:
         # In Trio's guest mode the asyncio loop is "running" below a Trio task, too;
         # only inside a task of its own has it a current task.
         running = self._running_loop()
-        return running is not None and running is self._native() and bool(self._current_task())
+        return running is not None and running is self.native() and bool(self._current_task())
 
     def is_closed(self) -> bool:
-        native = self._native()
+        native = self.native()
         return native is None or native.is_closed()
 
     def is_running(self) -> bool:
-        native = self._native()
+        native = self.native()
         return native is not None and native.is_running()
 
     def current_task(self) -> object:
@@ -103,7 +104,7 @@ class AsyncioLoop:
         context: Context,
         on_end: Callable[[], None],
     ) -> None:
-        native: Any = self._native()
+        native: Any = self.native()
         task = native.create_task(fn(*args), name=name, context=context)
         if task.done():  # an eager task factory may have run it to its end
             on_end()
@@ -117,6 +118,8 @@ class AsyncioLoop:
         on_end = self._tasks.pop(task, None)
         if on_end is not None:
             on_end()
+        if not task.cancelled():
+            task.exception()  # an interrupt on its way through; asyncio wants it looked at
 
     def forget_tasks(self) -> None:
         """Let go of what a loop that was closed without cancelling has left."""
@@ -126,7 +129,7 @@ class AsyncioLoop:
             on_end()
 
     def post(self, fn: Callable[..., object], *args: object) -> None:
-        native = self._native()
+        native = self.native()
         if native is None:
             raise RuntimeError("the event loop has ended")
         native.call_soon_threadsafe(fn, *args)
@@ -146,17 +149,17 @@ class TrioLoop:
         self.passes_interrupts = False
         # Anything else that leaves a system task kills the whole run.
         self.lets_out = (sys.modules["trio"].Cancelled,)
-        self._native = weakref.ref(native)
+        self.native = weakref.ref(native)
         self._ended = False
 
     def is_here(self) -> bool:
         try:
-            return self._lowlevel.current_trio_token() is self._native()
+            return self._lowlevel.current_trio_token() is self.native()
         except RuntimeError:
             return False
 
     def is_closed(self) -> bool:
-        return self._ended or self._native() is None
+        return self._ended or self.native() is None
 
     def is_running(self) -> bool:
         return not self.is_closed()
@@ -187,7 +190,7 @@ class TrioLoop:
         self._lowlevel.spawn_system_task(run, name=name, context=context)
 
     def post(self, fn: Callable[..., object], *args: object) -> None:
-        native = self._native()
+        native = self.native()
         if native is None or self._ended:
             raise RuntimeError("the Trio run has ended")
         try:

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 import attrs
 
+from .chat import ToolCallRequest
+
 
 class RunnableTool(Protocol):
     """A tool as `ModelToolCall` needs it."""
@@ -101,12 +103,14 @@ class ModelToolCall:
         func: the tool.
         args: the keyword arguments for it.
         id: the server's name for this call, if it gave one; the result must repeat it.
+        request: the call in the model's own words, which a later prompt repeats.
     """
 
     name: str
     func: RunnableTool
     args: Mapping[str, Any]
     id: str | None = None
+    request: ToolCallRequest | None = None
 
     def call_func(self) -> Any:
         """Run the tool with the arguments of the model and return what it returns.

@@ -8,15 +8,17 @@ it as the component reads it. A backend adds `Backend.reply` and knows one proto
 from __future__ import annotations
 
 import datetime
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import attrs
 
-from .._language.component import Component, pending_parts
+from .._language.component import Component, unfinished_parts
 from .._language.formatter import TemplateFormatter
 from .._language.schema import json_schema
+from .._language.tools.table import Tool, matched_calls, tools_of_components, tools_of_options
 from .._runtime.host import current_host
 from .._thunk.fanout import check_mots
 from .._thunk.generation import DEFAULT_LINGER, Generation
@@ -24,13 +26,15 @@ from .._thunk.inputs import wait_for_inputs
 from .._thunk.thunk import ModelOutputThunk
 from .._values.chat import ChatMessage, ToolCallRequest
 from .._values.errors import BackendError
-from .._values.metadata import GenerateLog, ModelToolCall, RawProviderResponse
+from .._values.metadata import GenerateLog, RawProviderResponse
 from .._values.options import DEFAULT_STREAM_TIMEOUT, ModelOption, validate_options
 
 if TYPE_CHECKING:
     from .._language.context import Context, ContextT
     from .._runtime.host import LoopHost
     from .._runtime.owner import Owner
+
+_log: Final = logging.getLogger("motet")
 
 
 @attrs.frozen
@@ -48,7 +52,7 @@ class Request:
     messages: tuple[ChatMessage, ...]
     options: Mapping[str, Any]
     schema: Mapping[str, Any] | None
-    tools: Mapping[str, Any]
+    tools: Mapping[str, Tool]
     silence_timeout: float | None
 
 
@@ -101,12 +105,7 @@ class Reply:
         facts.finish_reasons = finish_reasons
         facts.response_id = response_id
         self._thunk.raw = RawProviderResponse(provider=facts.provider, response=response)
-        calls = {
-            call.name: ModelToolCall(call.name, self._request.tools[call.name], call.arguments)
-            for call in tool_calls
-            if call.name in self._request.tools
-        }
-        self._thunk.tool_calls = calls or None
+        self._thunk.tool_calls = matched_calls(tool_calls, self._request.tools)
 
 
 class Backend(ABC):
@@ -199,7 +198,8 @@ class Backend(ABC):
             ctx: what was said before; it stays as it is.
             format: a pydantic model class or a JSON schema for the reply.
             model_options: options for this call.
-            tool_calls: whether the model may call the tools in the options.
+            tool_calls: whether the model may call the tools in the options, and those that
+                components of the context and the action bring along.
             owner: whose the generation is; without one it belongs to the event loop.
             linger: for how long it goes on after the last one who waited has gone, seconds.
 
@@ -209,12 +209,14 @@ class Backend(ABC):
         """
         host = current_host()
         options = {**self.model_options, **self.normalised(model_options)}
-        history = ctx.view_for_generation()
-        needed = check_mots(pending_parts(action))
-        heard = check_mots(
-            [entry for entry in history if isinstance(entry, ModelOutputThunk)] if history else ()
-        )
-        call = _Call(self, action, history, needed, heard, options, json_schema(format), tool_calls)
+        needed = check_mots(unfinished_parts(action))
+        heard = check_mots(ctx.awaited())
+        schema = json_schema(format)
+        if tool_calls and schema is not None:
+            _log.warning("a reply with a format cannot call tools, so none are offered: %r", action)
+            tool_calls = False
+        tools = tools_of_options(options.get(ModelOption.TOOLS)) if tool_calls else None
+        call = _Call(self, action, ctx, needed, heard, options, schema, tools)
         generation = Generation(call.produce, host=host, owner=owner, linger=linger)
         thunk: ModelOutputThunk[Any] = ModelOutputThunk.pending(generation)
         call.thunk = thunk
@@ -235,17 +237,17 @@ class _Call:
 
     backend: Backend
     action: Any
-    history: Sequence[Any]
+    context: Context
     needed: Sequence[ModelOutputThunk[Any]]
     heard: Sequence[ModelOutputThunk[Any]]
     options: Mapping[str, Any]
     schema: Mapping[str, Any] | None
-    tool_calls: bool
+    tools: Mapping[str, Tool] | None  # those of the options; None if there are to be none
     thunk: ModelOutputThunk[Any] = attrs.field(init=False)
 
     async def produce(self, generation: Generation) -> None:
-        await wait_for_inputs(self.needed, self.heard)
-        request = self._request()
+        history = await self._history()
+        request = self._request(history)
         reply = Reply(self.thunk, generation, request)
         try:
             await self.backend.reply(request, reply)
@@ -258,21 +260,34 @@ class _Call:
         self._log(request)
         self.thunk.parse_as(self._parsed)
 
-    def _request(self) -> Request:
-        said = [
-            entry
-            for entry in self.history
-            if not (isinstance(entry, ModelOutputThunk) and entry.is_lost())
-        ]
-        messages = self.backend.formatter.to_chat_messages([*said, self.action])
-        tools = self.options.get(ModelOption.TOOLS) if self.tool_calls and not self.schema else None
+    async def _history(self) -> Sequence[Any]:
+        """Wait for the inputs, and return what was said before and goes into the prompt."""
+        await wait_for_inputs(self.needed, self.heard)
+        # A turn that was lost meanwhile may have brought an older one into view.
+        while pending := check_mots(self.context.awaited()):
+            await wait_for_inputs((), pending)
+        # Only now is it known which turns failed and how long the others are.
+        history = self.context.view_for_generation() or ()
+        said = [entry for entry in history if not isinstance(entry, ModelOutputThunk)]
+        await wait_for_inputs(check_mots(lost for each in said for lost in unfinished_parts(each)))
+        return history
+
+    def _request(self, history: Sequence[Any]) -> Request:
+        messages = self.backend.formatter.to_chat_messages([*history, self.action])
         return Request(
             messages=tuple(messages),
             options=self.options,
             schema=self.schema,
-            tools=_by_name(tools),
+            tools=self._tools(),
             silence_timeout=self.options.get(ModelOption.STREAM_TIMEOUT, DEFAULT_STREAM_TIMEOUT),
         )
+
+    def _tools(self) -> dict[str, Tool]:
+        # Components say which only now: a part of theirs may have been pending.
+        if self.tools is None:
+            return {}
+        bringing = self.context.actions_for_available_tools() or ()
+        return {**self.tools, **tools_of_components([*bringing, self.action])}
 
     def _parsed(self, thunk: ModelOutputThunk[Any]) -> Any:
         if isinstance(self.action, Component):
@@ -296,11 +311,3 @@ class _Call:
             action=self.action,
             result=self.thunk,
         )
-
-
-def _by_name(tools: Any) -> dict[str, Any]:
-    if not tools:
-        return {}
-    if isinstance(tools, Mapping):
-        return dict(tools)
-    return {tool.name: tool for tool in tools}
