@@ -21,6 +21,10 @@ from anyio import lowlevel
 
 _serials: Final = count(1)
 
+# A clean-up that awaits more often than this, each time in spite of a cancellation, is
+# left to the garbage collector.
+_MOST_AWAITS: Final = 100
+
 
 class Loop(Protocol):
     """What the runtime needs of an event loop."""
@@ -122,11 +126,34 @@ class AsyncioLoop:
             task.exception()  # an interrupt on its way through; asyncio wants it looked at
 
     def forget_tasks(self) -> None:
-        """Let go of what a loop that was closed without cancelling has left."""
+        """Unwind what a loop that was closed without cancelling has left."""
         while self._tasks:
             task, on_end = self._tasks.popitem()
             task._log_destroy_pending = False  # its outcome is written: nothing is lost
+            if self.is_closed():
+                self._unwind(task)
             on_end()
+
+    def _unwind(self, task: Any) -> None:
+        """Cancel a task that no loop will ever step again, by stepping it here.
+
+        Without this, its scopes stay entered and anyio keeps them, and with them the task
+        and its loop, for good. What it still wants to await is refused, too.
+        """
+        asyncio = sys.modules["asyncio"]
+        native, running = self.native(), self._running_loop()
+        coroutine = task.get_coro()
+        # Made for those who implement tasks: https://docs.python.org/3/library/asyncio-extending.html
+        asyncio._set_running_loop(native)
+        asyncio._enter_task(native, task)
+        try:
+            for _ in range(_MOST_AWAITS):
+                coroutine.throw(asyncio.CancelledError("the event loop was closed"))
+        except BaseException:  # StopIteration, the cancellation, or what the loop says
+            pass
+        finally:
+            asyncio._leave_task(native, task)
+            asyncio._set_running_loop(running)
 
     def post(self, fn: Callable[..., object], *args: object) -> None:
         native = self.native()

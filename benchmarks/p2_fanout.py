@@ -1,0 +1,129 @@
+"""
+P2: many calls at once, first token after 200 ms, then 20 tokens 10 ms apart.
+
+Ideally all of them take 0.39 s. What is measured is what a call costs when a thousand
+or five thousand others are under way, each on a connection of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from benchmarks._bench import MOTET, Bench, Key, Samples
+from benchmarks._contenders import CONTENDERS, Client
+from benchmarks._loops import run
+from benchmarks._pacing import WARM_UP, Pacing
+from benchmarks._processes import Control, Job, Sample
+from benchmarks._report import Column, Report, Verdict, samples_table
+
+ID: Final = "P2"
+TITLE: Final = "calls at once"
+
+PACING: Final = Pacing(first=0.2, gap=0.01, tokens=20)
+IDEAL: Final = PACING.first + (PACING.tokens - 1) * PACING.gap  # seconds
+
+CPU: Final = Column("cpu_per_call", "ms CPU/call", scale=1e3, digits=3)
+COLUMNS: Final = (
+    Column("wall", "s wall", digits=2),
+    Column("again_cpu_per_call", "ms CPU/call again", scale=1e3, digits=3),
+    Column("again_wall", "s wall again", digits=2),
+    Column("server_cpu_per_call", "server's ms CPU/call", scale=1e3, digits=3),
+)
+
+WALL_LIMIT: Final = 2.0  # times the ideal
+CPU_LIMIT: Final = 0.9e-3  # seconds a call
+PATIENCE: Final = 2e-3  # seconds a call among 1,000; beyond it nobody is asked for 5,000
+GROWTH_LIMIT: Final = 1.5  # the cost of a call among 5,000, in units of that among 1,000
+
+
+def sample(job: Job) -> Sample:
+    """Make the calls twice: on new connections, then on those that the first time left."""
+    return run(job.loop, _sample, job)
+
+
+async def _sample(job: Job) -> Sample:
+    calls = job.count("calls")
+    control = Control(job.url)
+    async with CONTENDERS[job.contender].open(job.url, PACING.model) as client:
+        await client.read_many([WARM_UP])
+        first = await _fan_out(control, client, calls)
+        again = await _fan_out(control, client, calls)
+    control.close()
+    return first | {f"again_{name}": figure for name, figure in again.items()}
+
+
+async def _fan_out(control: Control, client: Client, calls: int) -> Sample:
+    prompts = [f"request-{i}" for i in range(1, calls + 1)]
+    control.reset()
+    server_cpu = control.stats()["cpu"]
+    wall = time.perf_counter()
+    cpu = time.process_time()
+    await client.read_many(prompts)
+    cpu = time.process_time() - cpu
+    wall = time.perf_counter() - wall
+    stats = control.stats()
+    if (stats["completed"], stats["requests"]) != (calls, calls):
+        raise ValueError(f"{stats['completed']} of {stats['requests']} replies were completed")
+    return {
+        "cpu_per_call": cpu / calls,
+        "wall": wall,
+        "server_cpu_per_call": (stats["cpu"] - server_cpu) / calls,
+    }
+
+
+def measure(bench: Bench) -> Report:
+    """Compare all contenders at 1,000 calls; at 5,000 those that can be waited for."""
+    report = Report(ID)
+    few, many = (200, 1000) if bench.quick else (1000, 5000)
+    rounds = bench.rounds(full=5)
+    samples_few = bench.collect("p2_fanout", rounds=rounds, calls=few)
+    samples_many = bench.collect(
+        "p2_fanout",
+        rounds=bench.rounds(full=2),
+        calls=many,
+        # Those above it look through all connections for each call: hours, not minutes.
+        where=lambda key: key in samples_few.taken and samples_few.best(key, CPU.name) <= PATIENCE,
+    )
+    for calls, samples in ((few, samples_few), (many, samples_many)):
+        report.samples[f"N={calls}"] = samples
+        title = f"{ID}: {calls:,} {TITLE} (ideal {IDEAL:.2f} s)"
+        report.tables.append(samples_table(title, samples, COLUMNS, compared=CPU))
+    for key in samples_few.of(MOTET):
+        report.verdicts += _judge(key, samples_few, few)
+        report.verdicts.append(_judge_growth(key, samples_few, samples_many, few, many))
+    return report
+
+
+def _judge(key: Key, samples: Samples, calls: int) -> list[Verdict]:
+    wall = samples.best(key, "wall")
+    cpu = samples.best(key, CPU.name)
+    return [
+        Verdict(
+            ID,
+            f"N={calls:,}, wall",
+            key.loop,
+            f"{wall:.2f} s",
+            f"<= {WALL_LIMIT * IDEAL:.2f} s",
+            wall <= WALL_LIMIT * IDEAL,
+        ),
+        Verdict(
+            ID,
+            f"N={calls:,}, CPU a call",
+            key.loop,
+            f"{cpu * 1e3:.2f} ms",
+            f"<= {CPU_LIMIT * 1e3:g} ms",
+            cpu <= CPU_LIMIT,
+        ),
+    ]
+
+
+def _judge_growth(
+    key: Key, samples_few: Samples, samples_many: Samples, few: int, many: int
+) -> Verdict:
+    case = f"N={many:,}, CPU a call"
+    target = f"<= {GROWTH_LIMIT:g} x N={few:,}"
+    if key not in samples_many.taken:
+        return Verdict(ID, case, key.loop, samples_many.failed.get(key, ""), target, met=False)
+    growth = samples_many.best(key, CPU.name) / samples_few.best(key, CPU.name)
+    return Verdict(ID, case, key.loop, f"{growth:.2f}", target, growth <= GROWTH_LIMIT)

@@ -1,0 +1,28 @@
+"""
+What tests of programs with models need: a simulated model server.
+
+`import motet` does not load this package.
+"""
+
+from motet.testing.server import Drop as Drop
+from motet.testing.server import EndlessHeaders as EndlessHeaders
+from motet.testing.server import EndlessLine as EndlessLine
+from motet.testing.server import ErrorLine as ErrorLine
+from motet.testing.server import Fault as Fault
+from motet.testing.server import Garbage as Garbage
+from motet.testing.server import ModelServer as ModelServer
+from motet.testing.server import Outcome as Outcome
+from motet.testing.server import Redirect as Redirect
+from motet.testing.server import Refuse as Refuse
+from motet.testing.server import Reply as Reply
+from motet.testing.server import Reset as Reset
+from motet.testing.server import ServedRequest as ServedRequest
+from motet.testing.server import Stall as Stall
+from motet.testing.server import Step as Step
+from motet.testing.server import Truncate as Truncate
+from motet.testing.server import open_server as open_server
+from motet.testing.server import serve_in_thread as serve_in_thread
+
+for _name, _public in list(globals().items()):
+    if not _name.startswith("_") and hasattr(_public, "__qualname__"):
+        _public.__module__ = __name__
