@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 REQUIREMENTS := pyproject.toml compat/pyproject.toml constraints.txt
 TYPED := $(wildcard src compat/src tests/typing examples)
-FORMATTED := $(wildcard src compat tests examples benchmarks docs)
+FORMATTED := $(wildcard src compat tests examples benchmarks docs README.md)
 SHELL_SCRIPTS := $(wildcard .ci/run)
 DEMO_ARGS = $(if $(BACKEND),--backend '$(BACKEND)') $(if $(MODEL),--model '$(MODEL)') $(if $(LOOP),--loop '$(LOOP)') \
 	$(if $(LIMIT),--limit '$(LIMIT)') $(ARGS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import statistics
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -21,6 +22,9 @@ from benchmarks._processes import Control, Job, Param, Sample, SampleFailed, Wor
 MOTET: Final = "motet"  # the name and the role
 BARE: Final = "bare"
 PEER: Final = "peer"
+
+# A run should end while one still remembers why it was started.
+PATIENCE: Final = 10.0  # seconds
 
 
 @attrs.frozen
@@ -97,6 +101,8 @@ class Bench:
     ) -> Samples:
         """Take samples of all contenders on all loops, interleaved.
 
+        Who takes longer than `PATIENCE` for one sample is not asked for another.
+
         Args:
             measure: the name of the module that has the `sample` function.
             rounds: samples of each pair of contender and loop.
@@ -105,17 +111,21 @@ class Bench:
             params: what the `sample` function wants to know.
         """
         samples = Samples()
+        tedious: set[Key] = set()
         for round_number in range(rounds):
             for key in filter(where, self._keys()):
-                if key in samples.failed:
+                if key in samples.failed or key in tedious:
                     continue
                 _tell(f"{measure}, round {round_number + 1} of {rounds}: {key}")
                 job = Job(measure, key.contender, key.loop, self.url, params)
+                start = time.monotonic()
                 try:
                     samples.taken.setdefault(key, []).append(self._take(key, job, fresh))
                 except SampleFailed as exc:
                     samples.failed[key] = str(exc)
                     samples.taken.pop(key)
+                if time.monotonic() - start > PATIENCE:
+                    tedious.add(key)
         _tell("")
         return samples
 

@@ -79,7 +79,7 @@ def _make_streams_usable() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # the program was started with it closed
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - open to the end
         elif isinstance(stream, io.TextIOWrapper):
             # A table with question marks in it is better than none.
             stream.reconfigure(errors="replace")

@@ -200,7 +200,7 @@ def test_a_csv_without_the_column_is_refused_with_the_columns_it_has(column: str
         (b"x", "only 1 of 2 fields"),
         (b"x,", "the text is empty"),
         (b'x,"good" really', "not CSV"),
-        (b'x,"never closed', "a quote is opened and never closed"),
+        (b'x,"never closed', "not CSV"),
         (b"x,caf\xe9", "not UTF-8: byte 0xe9"),
         (b"\xff,good", "not UTF-8: byte 0xff"),
         (b"x,\xed\xa0\xbd", "not UTF-8"),
@@ -214,6 +214,12 @@ def test_a_bad_record_of_a_csv_costs_nobody_else(record: bytes, why: str) -> Non
     assert broken.error.startswith("line 3: ")
     assert why in broken.error
     assert rest == [FeedbackItem("c", "three"), FeedbackItem("d", "fo\nur")]
+
+
+def test_a_quote_that_is_never_closed_is_called_so() -> None:
+    first, broken, last = parse('text\none\n"two\nthree\n', "csv")
+    assert (first.text, last.text) == ("one", "three")
+    assert broken.error == "line 3: a quote is opened and never closed"
 
 
 def test_empty_fields_at_the_end_of_a_record_are_harmless() -> None:

@@ -1,5 +1,6 @@
 """Whole runs of `motet demo` against a model server: rows, Ctrl-C, pipes, exit codes."""
 
+import io
 import json
 import os
 import signal
@@ -11,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 
 import motet
 from demo.terminals import Pipe, Terminal
 from motet.cli import main
 from motet.demo import _run
+from motet.demo._interrupts import CtrlC
 from motet.demo._items import FeedbackItem
 from motet.demo._outlets import JsonOutlet, TableOutlet
 from motet.demo._rows import Board, Status
@@ -105,6 +108,15 @@ def test_every_item_of_a_file_is_a_row_in_its_order(
     ]
     assert records[1]["error"].startswith("line 3: not UTF-8")
     assert records[2]["error"] == "line 4: the text is empty"
+
+
+def test_the_standard_input_can_be_the_file(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = b'{"text": "It is fine.", "id": "a"}\n'
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    code, (record,) = run("--input", "-", "--format", "jsonl")
+    assert (code, record["id"]) == (0, "a")
 
 
 def test_the_limit_takes_the_first_items(run: Callable[..., Any]) -> None:
@@ -211,7 +223,65 @@ def test_ctrl_c_prints_the_table_of_what_is_finished(
     assert "2 of 2 items cancelled" in capsys.readouterr().out
 
 
-def test_ctrl_c_before_it_is_listened_for_still_prints_the_rows(
+@pytest.mark.parametrize("loop", LOOPS)
+def test_ctrl_c_before_the_event_loop_runs_still_prints_the_rows(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    server: ModelServer,
+    loop: str,
+) -> None:
+    def announce(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(TableOutlet, "announce", announce)
+    server.script([Stall(0)], repeat=True)
+    arguments = ["--backend", "ollama", "--base-url", server.url, "--limit", "2", "--loop", loop]
+    assert main(["demo", *arguments]) == 130
+    assert "2 of 2 items cancelled" in capsys.readouterr().out
+
+
+@attrs.frozen
+class ImpatientOutlet(TableOutlet):
+    """Presses Ctrl-C when all calls are open, and again while they are being closed."""
+
+    server: ModelServer
+
+    async def write(self, board: Board) -> None:
+        await self.server.wait_until(lambda: len(self.server.open_requests) == 4)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        try:
+            await anyio.sleep_forever()
+        finally:
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_ctrl_c_pressed_again_does_not_break_what_it_has_set_off(
+    server: ModelServer, loop: LoopName
+) -> None:
+    server.script([Stall(0)], repeat=True)
+    board = Board.of([FeedbackItem("1", "one"), FeedbackItem("2", "two")])
+    outlet = ImpatientOutlet(Pipe(), Pipe(), server)
+    backend = motet.OllamaModelBackend(base_url=server.url)
+    with CtrlC() as ctrl_c:
+        arguments = _run._loop_arguments(loop)
+        assert not anyio.run(_run._main, backend, board, outlet, None, ctrl_c, **arguments)
+        server.block_until_idle(connections=True)
+    assert [request.outcome for request in server.replies] == [Outcome.HUNG_UP] * 4
+
+
+def test_ctrl_c_that_somebody_else_handles_is_left_alone(server: ModelServer) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with CtrlC():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_that_is_raised_still_prints_the_rows(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], server: ModelServer
 ) -> None:
     async def interrupted(*_: object) -> bool:
@@ -262,12 +332,27 @@ async def test_nothing_is_asked_any_more_when_nobody_reads(server: ModelServer) 
     await server.wait_idle(connections=True)
 
 
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_run_that_nobody_reads_raises_a_bare_error(
+    server: ModelServer, monkeypatch: pytest.MonkeyPatch, loop: LoopName
+) -> None:
+    server.script([Stall(1)], when=asks_about("is slow"), repeat=True)
+    monkeypatch.setattr(sys, "stdout", Pipe(breaks_after=0))
+    options = DemoOptions(
+        backend=_run.BackendName.OLLAMA, base_url=server.url, loop=loop, as_json=True
+    )
+    items = [FeedbackItem("1", "It is fine."), FeedbackItem("2", "It is slow.")]
+    with pytest.raises(BrokenPipeError):
+        run_demo(items, options)
+    server.block_until_idle(connections=True)
+
+
 @pytest.mark.anyio
 async def test_progress_is_drawn_beside_the_run(server: ModelServer) -> None:
     terminal = Terminal()
     board = Board.of([FeedbackItem("1", "It is fine.")])
     async with motet.open_session("ollama", base_url=server.url) as m:
-        assert await drive(m, board, TableOutlet(terminal, Pipe())) is True
+        await drive(m, board, TableOutlet(terminal, Pipe()))
     assert "in flight" in terminal.shown
 
 

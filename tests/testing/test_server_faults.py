@@ -200,12 +200,12 @@ async def test_a_broken_plain_reply_is_shorter_than_announced(
 async def test_a_refusal_has_its_status_headers_and_error(
     server: ModelServer, client: httpx2.AsyncClient
 ) -> None:
-    server.script([Refuse(429, "slow down", {"Retry-After": "2"}), Refuse(500, body=b"oops")])
+    server.script([Refuse(429, "slow down", {"Retry-After": "2"}), Refuse(599, body=b"oops")])
     busy = await client.post("/api/chat", json=STREAM)
     broken = await client.post("/api/chat", json=STREAM)
     assert (busy.status_code, busy.json()) == (429, {"error": "slow down"})
     assert busy.headers["retry-after"] == "2"
-    assert (broken.status_code, broken.text) == (500, "oops")
+    assert (broken.status_code, broken.text) == (599, "oops")
     assert {request.outcome for request in server.requests} == {Outcome.REFUSED}
     assert server.connections_accepted == 1
 

@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from motet.testing import ModelServer, Outcome, Reply, open_server
+from motet.testing.server import _http
 
 pytestmark = pytest.mark.anyio
 
@@ -71,13 +72,16 @@ async def test_generate_has_a_response_and_no_message(
 async def test_a_plain_reply_comes_in_one_piece(
     server: ModelServer, client: httpx2.AsyncClient
 ) -> None:
-    server.script([Reply("Two words", thinking="Hm.")])
+    server.script([Reply("Two words", thinking="Hm."), Reply(thinking="Hm.")])
     response = await client.post("/api/chat", json=chat(stream=False))
     reply = response.json()
     assert response.headers["content-type"].startswith("application/json")
     assert reply["message"] == {"role": "assistant", "content": "Two words", "thinking": "Hm."}
     assert reply["done"] is True
     assert server.requests[0].tokens_sent == 3
+    invented = (await client.post("/api/chat", json=chat(stream=False))).json()
+    assert invented["message"]["thinking"] == "Hm."
+    assert "simulated" in invented["message"]["content"]
 
 
 async def test_thinking_and_tool_calls_have_lines_of_their_own(
@@ -183,9 +187,11 @@ async def test_num_predict_and_stop_end_a_reply(
     short = lines(await client.post("/api/chat", json=chat(options={"num_predict": 2})))
     exact = lines(await client.post("/api/chat", json=chat(options={"num_predict": 4})))
     stopped = lines(await client.post("/api/chat", json=chat(options={"stop": ["ree", " three"]})))
+    alone = lines(await client.post("/api/chat", json=chat(options={"stop": " four"})))
     assert (len(short) - 1, short[-1]["done_reason"], short[-1]["eval_count"]) == (2, "length", 2)
     assert (len(exact) - 1, exact[-1]["done_reason"]) == (4, "stop")
     assert "".join(line["message"]["content"] for line in stopped) == "one two"
+    assert alone[-1]["eval_count"] == 3
 
 
 async def test_one_connection_carries_many_requests(
@@ -230,6 +236,14 @@ async def test_what_is_not_http_is_refused(server: ModelServer) -> None:
     assert received.startswith(b"HTTP/1.1 400 ")
     assert b'{"error":' in received
     await server.wait_idle(connections=True)
+
+
+async def test_a_body_that_is_too_long_is_refused(
+    server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_http, "MAX_BODY_BYTES", 10)
+    head = b"POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n"
+    assert (await exchange(server, head + b"x" * 11)).startswith(b"HTTP/1.1 413 ")
 
 
 async def test_a_client_of_http_1_0_gets_a_body_that_ends_with_the_connection(
@@ -319,12 +333,13 @@ async def test_headers_come_with_the_first_token_or_at_once() -> None:
 
 
 async def test_a_connection_without_requests_ends_after_a_while() -> None:
-    async with (
-        open_server(keep_alive_timeout=0.01) as server,
-        httpx2.AsyncClient(base_url=server.url, trust_env=False) as client,
-    ):
-        await client.get("/")
-        await server.wait_idle(connections=True)
+    async with open_server(keep_alive_timeout=0.01) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        async with await anyio.connect_tcp(host, int(port)) as stream:
+            with pytest.raises(anyio.EndOfStream):
+                await stream.receive()
+        assert server.connections_accepted == 1
+        assert server.connections == 0
 
 
 async def test_idle_connections_can_be_dropped(

@@ -58,6 +58,24 @@ def test_a_summary_has_as_many_sentences_as_are_asked_for() -> None:
     )
 
 
+def test_a_clause_without_end_is_cut() -> None:
+    text = "The room was terrible" + ", and so was the view of the yard" * 20 + "."
+    assert len(say(SUMMARISE + text).split()) < 40
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        'Summarise what follows.\n"""The bread is excellent, fresh and cheap every day."""',
+        "Summarise what follows.\n<text>The bread is excellent, fresh and cheap every day.</text>",
+        "Summarise what is known.\nContext\n* [a] = The bread is excellent, fresh and cheap every day.",
+        "The following text is a note: The bread is excellent, fresh and cheap every day.",
+    ],
+)
+def test_the_text_of_a_prompt_is_found(prompt: str) -> None:
+    assert "the bread is excellent" in say(prompt)
+
+
 def test_a_short_text_is_quoted() -> None:
     assert say(SUMMARISE + "Meh.") == "The customer only writes “Meh.”."
 
@@ -94,6 +112,8 @@ def test_a_text_in_another_language_keeps_its_words() -> None:
         ("Nobody answers the phone.", "negative"),
         ("It looks like a box.", "mixed"),
         ("😍", "positive"),
+        ("The chair is brown.", "mixed"),
+        ("It takes no longer than before.", "negative"),
     ],
 )
 def test_a_sentiment_is_chosen_by_words(text: str, sentiment: str) -> None:
@@ -127,6 +147,7 @@ def test_a_degree_is_chosen_by_urgency() -> None:
         return level
 
     assert urgency("A lovely day.") == "low"
+    assert urgency("No rush, but this must be fixed today.") == "low"
     assert urgency("It is rather slow.") == "medium"
     assert urgency("It crashes, fix it today, this is urgent!") == "high"
 
@@ -160,6 +181,12 @@ def test_a_requirement_is_judged(requirement: str, output: str, met: str) -> Non
         f"  Output: {output}\n  Requirement: {requirement}"
     )
     assert say(prompt) == met
+
+
+def test_without_a_word_for_it_any_choice_is_made() -> None:
+    prompt = "Classify as positive or negative: The chair is brown."
+    assert say(prompt) in {"positive", "negative"}
+    assert say("Classify as yes or no: I love it") == "yes"
 
 
 def test_a_plain_question_gets_yes_or_no() -> None:
@@ -233,14 +260,14 @@ class Everything(pydantic.BaseModel):
 
 TEXT = (
     "Anna Berg wrote on 2026-03-04 to anna@example.com: the blue chair broke after 12 days,"
-    " I want a refund! Support was friendly."
+    " I want a refund! Support was friendly. The delivery was quick."
 )
 
 
 def test_a_schema_of_every_kind_is_filled_from_the_text() -> None:
     found: Everything = fill(Everything, f"Extract what the text says: {TEXT}")
     assert "broke" in found.main_complaint
-    assert found.positive_aspect == "Support was friendly"
+    assert found.positive_aspect in {"Support was friendly", "The delivery was quick"}
     assert found.sentiment == "mixed"
     assert found.author_name.startswith("Anna")
     assert found.colour is Colour.BLUE
@@ -262,6 +289,7 @@ def test_a_nullable_field_is_null_if_the_text_says_nothing() -> None:
 
 class Tree(pydantic.BaseModel):
     left: "Tree | None"
+    right: "Tree | str"
     children: list["Tree"]
 
 
@@ -278,7 +306,10 @@ def test_any_text_fills_any_schema(text: str) -> None:
     ("schema", "fits"),
     [
         ({"allOf": [{"properties": {"a": {"const": 1}}}, {"required": ["a"]}]}, {"a": 1}),
+        ({"allOf": [{"type": "object"}, {"properties": {}}]}, {}),
+        ({"properties": {"issue": {"enum": ["a", "b"]}}}, {"issue": "b"}),
         ({"type": ["null", "integer"]}, 0),
+        ({"enum": ["no", "yes"]}, "yes"),
         ({"type": "object"}, {}),
         ({"enum": [None]}, None),
         ({"$ref": "#/definitions/it", "definitions": {"it": {"type": "null"}}}, None),
@@ -292,7 +323,8 @@ def test_any_text_fills_any_schema(text: str) -> None:
     ],
 )
 def test_rarer_schemas(schema: dict[str, Any], fits: object) -> None:
-    assert json.loads(say("", schema=schema)) == fits
+    prompt = "Text: option b is bad" if "issue" in str(schema) else ""
+    assert json.loads(say(prompt, schema=schema)) == fits
 
 
 # --- compositions

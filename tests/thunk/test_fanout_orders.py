@@ -5,7 +5,7 @@ documentation says, and compared with what happens on a virtual clock.
 """
 
 import itertools
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final
 
 import anyio
@@ -41,7 +41,7 @@ class Own(Exception):
 class Case:
     """When each reply ends, whether it ends well, and when the caller is cancelled."""
 
-    ends: tuple[int, ...]
+    ends: Sequence[int]
     good: tuple[bool, ...]
     cancelled: float | None
 
@@ -60,7 +60,8 @@ class Expected:
 
 
 def cases() -> Iterator[Case]:
-    for ends in itertools.permutations(MOMENTS):
+    # All that the order of the list can mean: it is that of the ends, or it is not.
+    for ends in (MOMENTS, (3, 1, 2)):
         for good in itertools.product([True, False], repeat=len(MOMENTS)):
             for cancelled in CANCELLATIONS:
                 yield Case(ends, good, cancelled)

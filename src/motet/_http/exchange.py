@@ -32,6 +32,9 @@ from .._values.errors import (
 # then can the connection be used again; but not for long.
 DRAIN_TIMEOUT: Final = 1.0  # seconds
 
+# An extension of responses whose body may be left early: no generators lie below it.
+LEAVE_EARLY: Final = "motet.leave_early"
+
 # What is kept of an error response.
 MAX_ERROR_BYTES: Final = 64 * 1024
 
@@ -125,10 +128,14 @@ class Exchange:
             # The library's own iterators count and decode; where nothing is encoded, its
             # bare stream costs half as much for each of many small chunks.
             encoded = "content-encoding" in response.headers
-            async for data in response.aiter_bytes() if encoded else response.stream:
+            stream = aiter(response.aiter_bytes() if encoded else response.stream)
+            async for data in stream:
                 # Nothing in here awaits or raises; see the module's text.
                 if self._failure is None:
                     self._take(data)
+                elif not encoded and LEAVE_EARLY in response.extensions:
+                    await stream.aclose()  # a cancellation may not get through a flood
+                    break
         finally:
             with anyio.CancelScope(shield=True):
                 await response.aclose()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import httpx2
 
 from .connection import Connection, connect
+from .exchange import LEAVE_EARLY
 
 if TYPE_CHECKING:
     import ssl
@@ -130,6 +131,7 @@ class LeaseTransport(httpx2.AsyncBaseTransport):
             head.status_code,
             headers=list(head.headers),
             stream=_LeasedStream(self, connection, idle),
+            extensions={LEAVE_EARLY: True},
         )
 
     async def give_back(self, connection: Connection, idle: Idle) -> None:

@@ -76,8 +76,11 @@ Part = Any  # CBlock | Component | ModelOutputThunk; a protocol cannot be told b
 
 def is_component(x: object) -> TypeGuard[Component[Any]]:
     """Whether *x* is a component, by inheritance or by having what one has."""
-    # Asking a runtime-checkable protocol takes longer than putting a message into words.
-    return Component in type(x).__mro__ or isinstance(x, Component)
+    # Asking a runtime-checkable protocol takes longer than putting a message into words,
+    # and it takes the class of a component for one.
+    if Component in type(x).__mro__:
+        return True
+    return not isinstance(x, type) and isinstance(x, Component)
 
 
 def blockify(x: Any) -> Any:
@@ -117,11 +120,12 @@ def unfinished_parts(part: Any) -> list[ModelOutputThunk[Any]]:
     Raises:
         ValueError: something below is no part at all.
     """
-    return [
-        thunk
-        for thunk in _thunks_under(part)
-        if not thunk.is_settled() or (thunk.is_lost() and not thunk.cancelled)
-    ]
+    return [thunk for thunk in _thunks_under(part) if lacks_text(thunk)]
+
+
+def lacks_text(thunk: ModelOutputThunk[Any]) -> bool:
+    """Whether a reply is on its way, or ended without a text: it failed or was given up."""
+    return not thunk.is_settled() or (thunk.is_lost() and not thunk.cancelled)
 
 
 def _thunks_under(part: Any) -> list[ModelOutputThunk[Any]]:

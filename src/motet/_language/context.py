@@ -421,6 +421,9 @@ def _answered(previous: Context, data: Any) -> Entry | None:
     """Return the entry that *data* answers if it is added to *previous*."""
     if not isinstance(data, ModelOutputThunk) or previous._previous is None:
         return None
+    # Compaction may have dropped what was said before the answer to it is added.
+    if previous._dropped > previous._place:
+        return None
     before = previous._entry
     # A thunk may itself have been what was said, and only the answer can tell.
     if isinstance(before.data, ModelOutputThunk) and before.data is not data.action:

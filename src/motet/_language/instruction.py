@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from .._thunk.thunk import ModelOutputThunk
 from .blocks import CBlock, as_images
-from .component import Component, TemplateRepresentation, blockify
+from .component import Component, TemplateRepresentation, blockify, lacks_text
 from .requirement import Requirement
 from .text import check_template, check_variables, fill_in
 
@@ -66,6 +66,7 @@ class Instruction(Component[str]):
         self._grounding_context = self._grounding(grounding_context)
         self._images = as_images(images)
         self._repair: Component[Any] | str | None = None
+        # One that has failed stays in, too: the call that uses it says so, as of any input.
         if self._variables is not None and not self._pending_variables():
             self.resolve_variables()
 
@@ -120,7 +121,7 @@ class Instruction(Component[str]):
         return [
             value
             for value in (self._variables or {}).values()
-            if isinstance(value, ModelOutputThunk) and not value.is_settled()
+            if isinstance(value, ModelOutputThunk) and lacks_text(value)
         ]
 
     def resolve_variables(self) -> None:

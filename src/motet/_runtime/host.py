@@ -44,6 +44,7 @@ class LoopHost:
         self.is_here = self.loop.is_here
         self.current_task = self.loop.current_task
         self.post = self.loop.post
+        self.time = self.loop.time
         self._resources: dict[Hashable, Any] = {}
         self._closers: list[Callable[[], Awaitable[object]]] = []
         self._lifespan = self._live()
@@ -127,10 +128,6 @@ class LoopHost:
         self._closers.clear()
         self._resources.clear()
         self.loop.forget_tasks()
-
-    def time(self) -> float:
-        """Return the event loop's clock, in seconds."""
-        return anyio.current_time()
 
     def __str__(self) -> str:
         return self.label or str(self.loop)

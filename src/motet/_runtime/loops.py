@@ -12,6 +12,7 @@ other way round.
 import sys
 import weakref
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from contextvars import Context
 from itertools import count
 from typing import Any, Final, Protocol
@@ -41,11 +42,17 @@ class Loop(Protocol):
     def is_closed(self) -> bool:
         """Tell whether this loop will never run again."""
 
+    def time(self) -> float:
+        """Return the loop's clock, in seconds; on the loop, in a task or not."""
+
     def is_running(self) -> bool:
         """Tell whether somebody runs this loop at the moment; from any thread."""
 
     def current_task(self) -> object:
         """Return the task that is running; only to be called on this loop."""
+
+    def on_task_end(self, task: Any, callback: Callable[[], None]) -> None:
+        """Run *callback* on the loop some time after that task is over."""
 
     def spawn(
         self,
@@ -83,6 +90,9 @@ class AsyncioLoop:
         # asyncio itself keeps tasks weakly.
         self._tasks: dict[Any, Callable[[], None]] = {}
 
+    def on_task_end(self, task: Any, callback: Callable[[], None]) -> None:
+        task.add_done_callback(lambda _: None if self.is_closed() else callback())
+
     def is_here(self) -> bool:
         # In Trio's guest mode the asyncio loop is "running" below a Trio task, too;
         # only inside a task of its own has it a current task.
@@ -92,6 +102,11 @@ class AsyncioLoop:
     def is_closed(self) -> bool:
         native = self.native()
         return native is None or native.is_closed()
+
+    def time(self) -> float:
+        native: Any = self.native()
+        now: float = native.time()
+        return now
 
     def is_running(self) -> bool:
         native = self.native()
@@ -178,6 +193,17 @@ class TrioLoop:
         self.lets_out = (sys.modules["trio"].Cancelled,)
         self.native = weakref.ref(native)
         self._ended = False
+        self._last_words: set[weakref.ref[Any]] = set()
+
+    def on_task_end(self, task: Any, callback: Callable[[], None]) -> None:
+        # Trio tells nobody when a task ends, but forgets the task.
+        def gone(_: object) -> None:
+            self._last_words.discard(reference)
+            with suppress(RuntimeError):  # the run has ended as well
+                self.post(callback)
+
+        reference = weakref.ref(task, gone)
+        self._last_words.add(reference)
 
     def is_here(self) -> bool:
         try:
@@ -187,6 +213,10 @@ class TrioLoop:
 
     def is_closed(self) -> bool:
         return self._ended or self.native() is None
+
+    def time(self) -> float:
+        now: float = self._lowlevel.current_clock().current_time()
+        return now
 
     def is_running(self) -> bool:
         return not self.is_closed()

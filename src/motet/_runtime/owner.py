@@ -5,13 +5,28 @@ sit in an ``async with`` for it to be open: a session that stands in no block ow
 jobs, too. Closing is the structured part: it returns when every job has unwound.
 """
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Final, Protocol
 
 import anyio
 
 from .._values.errors import SessionClosed
 from .host import LoopHost
+from .unwinding import see_through
+
+_current: Final[ContextVar["Owner | None"]] = ContextVar("motet owner", default=None)
+
+
+def current_owner(host: LoopHost) -> "Owner | None":
+    """Return the owner of the code that is running, None if it has none on that loop.
+
+    It is the one whose job this code is a part of, so that what a job starts in its turn
+    (an attempt, a judge's call, a tool's) has the same owner without being told.
+    """
+    owner = _current.get()
+    return owner if owner is not None and owner.host is host else None
 
 
 class Job(Protocol):
@@ -64,6 +79,15 @@ class Owner:
         for job in list(self._jobs):
             job.stop(reason)
 
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """Make this the owner of what the block starts; see `current_owner`."""
+        token = _current.set(self)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
     async def aclose(self, reason: str, *, for_good: bool = True) -> None:
         """Stop every job and return when the last one has unwound.
 
@@ -73,5 +97,4 @@ class Owner:
         if self._jobs:
             if self._empty is None:
                 self._empty = anyio.Event()
-            with anyio.CancelScope(shield=True):
-                await self._empty.wait()
+            await see_through(self._empty.wait)

@@ -3,29 +3,59 @@
 A session is a backend, a context, and the owner of every generation it starts. Each
 async method does its work in one step between two checkpoints: it reads the session's
 context, starts the generation and appends the turn, so concurrent calls never lose
-one. The sync methods run the async ones on the portal's event loop.
+one. The methods without await are in `blocking`; they run these on another thread's loop.
 """
 
+from __future__ import annotations
+
+import contextvars
 import logging
 import uuid
 import weakref
-from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar, overload
 
 import anyio.lowlevel
 
-from .._language.component import Component
 from .._language.context import Context, SimpleContext
-from .._language.instruction import Condition, Instruction
-from .._language.message import Document, Message
-from .._language.text import check_variables, fill_in
+from .._language.message import Message
+from .._language.objects import as_query, as_transform
+from .._programs.sampling.run import wait_sampled
+from .._programs.tools import acall_tools, chosen_output
+from .._programs.validation import validate_all
 from .._runtime.host import LoopHost, current_host
 from .._runtime.owner import Owner
-from .._runtime.portal import default_portal
+from .._runtime.unwinding import see_through
 from .._thunk.generation import DEFAULT_LINGER
 from .._thunk.thunk import ComputedModelOutputThunk, ModelOutputThunk
 from ..backends.base import Backend
+from .blocking import BlockingMethods
+from .calls import (
+    DEFAULT_STRATEGY,
+    ActOptions,
+    CallOptions,
+    ChatOptions,
+    InstructOptions,
+    ToolOptions,
+    begin,
+    check_results_wanted,
+    computed,
+    listed_requirements,
+    split_instruction,
+    split_message,
+    validation_context,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+    from typing import Unpack
+
+    from .._language.component import Component
+    from .._language.requirement import Requirement, ValidationResult
+    from .._language.schema import Format
+    from .._programs.sampling.result import SamplingResult
+    from .._values.metadata import GenerateLog
 
 _log: Final = logging.getLogger("motet")
 
@@ -34,13 +64,16 @@ S = TypeVar("S")
 _CLOSED: Final = "the session was closed"
 _CLEANED_UP: Final = "the session was cleaned up"
 
+_current: Final[contextvars.ContextVar[MelleaSession]] = contextvars.ContextVar("motet session")
 
-class MelleaSession:
+
+class MelleaSession(BlockingMethods):
     """Talks to one model and remembers what was said.
 
     Made by `start_session` and `open_session`. A session may be used from several event
     loops and threads: its generations and connections belong to the event loop of each
-    call. As ``async with session`` it ends with the block, and so does everything it started.
+    call. As ``async with session`` it ends with the block, and so does everything it started;
+    as ``with session`` it is what `get_session` returns inside the block.
 
     Args:
         backend: talks to the model server.
@@ -72,94 +105,156 @@ class MelleaSession:
         self.id: str = session_id or str(uuid.uuid4())
         self.backend = backend
         self.ctx: Context = SimpleContext() if ctx is None else ctx
+        self.ctx = self.ctx.bound_to(backend.model_id, backend.formatter)
         self._linger = linger
         self._closed = False
         self._owners: weakref.WeakKeyDictionary[LoopHost, Owner] = weakref.WeakKeyDictionary()
+        self._entered: list[contextvars.Token[MelleaSession]] = []
 
     # Calls.
 
+    @overload
     async def ainstruct(
         self,
         description: str,
         *,
-        images: list[Any] | None = None,
-        requirements: Sequence[Condition | str] | None = None,
-        icl_examples: Sequence[str] | None = None,
-        grounding_context: Mapping[str, Any] | None = None,
-        user_variables: Mapping[str, Any] | None = None,
-        prefix: str | None = None,
-        output_prefix: str | None = None,
-        format: Any = None,
-        model_options: Mapping[str, Any] | None = None,
-        tool_calls: bool = False,
+        return_sampling_results: Literal[True],
+        await_result: bool = ...,
+        **options: Unpack[InstructOptions],
+    ) -> SamplingResult[str]: ...
+    @overload
+    async def ainstruct(
+        self,
+        description: str,
+        *,
+        await_result: Literal[True],
+        return_sampling_results: Literal[False] = ...,
+        **options: Unpack[InstructOptions],
+    ) -> ComputedModelOutputThunk[str]: ...
+    @overload
+    async def ainstruct(
+        self,
+        description: str,
+        *,
+        return_sampling_results: Literal[False] = ...,
+        await_result: Literal[False] = ...,
+        **options: Unpack[InstructOptions],
+    ) -> ModelOutputThunk[str]: ...
+    async def ainstruct(
+        self,
+        description: str,
+        *,
+        return_sampling_results: bool = False,
         await_result: bool = False,
-    ) -> ModelOutputThunk[str]:
+        **options: Unpack[InstructOptions],
+    ) -> ModelOutputThunk[str] | SamplingResult[str]:
         """Give the model a task and return its answer, which is still on its way.
 
-        The generation has started when this returns; `await` the thunk for its text. A
-        variable or a grounding value may itself be a pending answer: the generation waits
-        for it. Always a checkpoint, before the generation starts.
+        The generation has started when this returns; `await` the thunk for its text. With
+        *requirements* the strategy runs inside the generation, and the text comes in one
+        piece when it is accepted; without any it arrives delta by delta. A variable or a
+        grounding value may itself be a pending answer: the generation waits for it.
+
+        Always a checkpoint, before the generation starts.
 
         Args:
             description: the task; with *user_variables* a Jinja template.
-            images: images to send along: blocks or Pillow images.
-            requirements: what the answer must be like, told to the model.
-            icl_examples: examples of good answers.
-            grounding_context: what to rely on, by name.
-            user_variables: values for the templates; braces in a value are just text.
-            prefix: text before everything else.
-            output_prefix: how the answer begins; not together with *user_variables*.
-            format: a pydantic model class or a JSON schema; the value is then JSON text.
-            model_options: options for this call, see `ModelOption`.
-            tool_calls: whether the model may call the tools in the options.
-            await_result: return only when the answer is complete.
+            return_sampling_results: wait, and return every attempt with its validations.
+            await_result: wait until the answer is complete.
+            options: ``images``, ``requirements``, ``icl_examples``, ``grounding_context``,
+                ``user_variables`` (braces in a value are just text), ``prefix``,
+                ``output_prefix``, ``strategy`` (by default one more try when a requirement
+                is not met; None for none), ``format`` (a pydantic model class or a JSON
+                schema; the value is JSON text), ``model_options`` and ``tool_calls``.
 
         Raises:
             TypeError, ValueError: an argument cannot be sent; names it and says why.
             SessionClosed: the session has ended.
             WrongEventLoop: a pending input belongs to another event loop.
-            BackendError, GenerationCancelled, DependencyError: with *await_result*, as the
-                thunk's `avalue`.
+            BackendError, GenerationCancelled, DependencyError: if it waits, as the thunk's
+                `avalue`.
         """
         await anyio.lowlevel.checkpoint()
-        instruction = Instruction(
-            description=_text("description", description),
-            requirements=requirements,
-            icl_examples=icl_examples,
-            grounding_context=grounding_context,
-            user_variables=user_variables,
-            prefix=prefix,
-            output_prefix=output_prefix,
-            images=images,
-        )
-        thunk = self._start(
-            instruction, format=format, model_options=model_options, tool_calls=tool_calls
-        )
-        return await _computed(thunk) if await_result else thunk
+        action, rest = split_instruction(description, options)
+        check_results_wanted(return_sampling_results, rest["strategy"])
+        context = self.ctx
+        thunk = self._start(action, **rest)
+        if return_sampling_results:
+            async with thunk:
+                return await wait_sampled(thunk, context)
+        return await computed(thunk) if await_result else thunk
+
+    @overload
+    async def aact(
+        self,
+        action: Component[S],
+        *,
+        return_sampling_results: Literal[True],
+        await_result: bool = ...,
+        **options: Unpack[ActOptions],
+    ) -> SamplingResult[S]: ...
+    @overload
+    async def aact(
+        self,
+        action: Component[S],
+        *,
+        await_result: Literal[True],
+        return_sampling_results: Literal[False] = ...,
+        **options: Unpack[ActOptions],
+    ) -> ComputedModelOutputThunk[S]: ...
+    @overload
+    async def aact(
+        self,
+        action: Component[S],
+        *,
+        return_sampling_results: Literal[False] = ...,
+        await_result: Literal[False] = ...,
+        **options: Unpack[ActOptions],
+    ) -> ModelOutputThunk[S]: ...
+    async def aact(
+        self,
+        action: Component[S],
+        *,
+        return_sampling_results: bool = False,
+        await_result: bool = False,
+        **options: Unpack[ActOptions],
+    ) -> ModelOutputThunk[S] | SamplingResult[S]:
+        """Say a component to the model and return the answer, which is still on its way.
+
+        The answer's ``parsed_repr`` is what the component makes of it. Everything else is
+        as for `ainstruct`.
+
+        Args:
+            action: what to say.
+            return_sampling_results: wait, and return every attempt with its validations.
+            await_result: wait until the answer is complete.
+            options: ``requirements``, ``strategy``, ``format``, ``model_options``,
+                ``tool_calls``.
+
+        Raises:
+            TypeError, ValueError, SessionClosed, WrongEventLoop, BackendError,
+            GenerationCancelled, DependencyError: as `ainstruct`.
+        """
+        await anyio.lowlevel.checkpoint()
+        rest: dict[str, Any] = {"strategy": DEFAULT_STRATEGY, **options}
+        check_results_wanted(return_sampling_results, rest["strategy"])
+        context = self.ctx
+        thunk = self._start(action, **rest)
+        if return_sampling_results:
+            async with thunk:
+                return await wait_sampled(thunk, context)
+        return await computed(thunk) if await_result else thunk
 
     async def achat(
-        self,
-        content: str,
-        role: str = "user",
-        *,
-        images: list[Any] | None = None,
-        documents: Sequence[str | Document] | None = None,
-        user_variables: Mapping[str, Any] | None = None,
-        format: Any = None,
-        model_options: Mapping[str, Any] | None = None,
-        tool_calls: bool = False,
+        self, content: str, role: str = "user", **options: Unpack[ChatOptions]
     ) -> Message:
         """Say something to the model and wait for its answer. A checkpoint.
 
         Args:
             content: what to say; with *user_variables* a Jinja template.
             role: who says it: ``user``, ``system``, ``assistant`` or ``tool``.
-            images: images to send along.
-            documents: documents to send along.
-            user_variables: values for the template.
-            format: a pydantic model class or a JSON schema for the answer.
-            model_options: options for this call, see `ModelOption`.
-            tool_calls: whether the model may call the tools in the options.
+            options: ``images``, ``documents``, ``user_variables``, ``format``,
+                ``model_options``, ``tool_calls``.
 
         Raises:
             TypeError, ValueError: an argument cannot be sent.
@@ -167,102 +262,131 @@ class MelleaSession:
             BackendError, GenerationCancelled: there is no full answer.
         """
         await anyio.lowlevel.checkpoint()
-        text = _text("content", content)
-        if user_variables is not None:
-            check_variables(user_variables)
-            text = fill_in(text, user_variables, "content")
-        message = Message(role, text, images=images, documents=documents)
-        thunk = self._start(
-            message, format=format, model_options=model_options, tool_calls=tool_calls
-        )
-        await thunk
-        assert thunk.parsed_repr is not None
-        return thunk.parsed_repr
+        message, rest = split_message(content, role, options)
+        thunk: ModelOutputThunk[Message] = self._start(message, **rest)
+        answer = (await computed(thunk)).parsed_repr
+        assert answer is not None
+        return answer
 
-    def instruct(
+    async def avalidate(
         self,
-        description: str,
+        reqs: Requirement | str | Sequence[Requirement | str],
         *,
-        images: list[Any] | None = None,
-        requirements: Sequence[Condition | str] | None = None,
-        icl_examples: Sequence[str] | None = None,
-        grounding_context: Mapping[str, Any] | None = None,
-        user_variables: Mapping[str, Any] | None = None,
-        prefix: str | None = None,
-        output_prefix: str | None = None,
-        format: Any = None,
+        output: Any = None,
+        format: Format = None,
         model_options: Mapping[str, Any] | None = None,
-        tool_calls: bool = False,
-    ) -> ComputedModelOutputThunk[str]:
-        """Give the model a task and wait for its answer; `ainstruct` for code without await.
+        generate_logs: list[GenerateLog | None] | None = None,
+        input: Any = None,  # noqa: A002 - the documented name
+    ) -> list[ValidationResult]:
+        """Check an output by requirements, all at the same time. A checkpoint.
 
-        It blocks the calling thread. Ctrl-C stops the request before it goes on.
+        The first check that raises stops the others. The session's context stays as it is.
+
+        Args:
+            reqs: a requirement, or several; text is one for a model to judge.
+            output: what to check; by default the session's last answer.
+            format: a pydantic model class or a JSON schema for the judges' answers.
+            model_options: options for the judges' calls.
+            generate_logs: is given the log of each judge's call, None for a function.
+            input: what *output* answers, for the judges to see.
+
+        Returns:
+            One result for each requirement, in their order.
+
+        Raises:
+            BackendError: a judge's call failed.
+            Exception: what a requirement's function raises.
         """
-
-        async def call() -> ComputedModelOutputThunk[str]:
-            thunk = await self.ainstruct(
-                description,
-                images=images,
-                requirements=requirements,
-                icl_examples=icl_examples,
-                grounding_context=grounding_context,
-                user_variables=user_variables,
-                prefix=prefix,
-                output_prefix=output_prefix,
-                format=format,
-                model_options=model_options,
-                tool_calls=tool_calls,
+        await anyio.lowlevel.checkpoint()
+        requirements = listed_requirements(reqs)
+        if isinstance(output, ModelOutputThunk):
+            await output
+        context = validation_context(self.ctx, output, input)
+        with self._owner().current():
+            results = await validate_all(
+                requirements, self.backend, context, format=format, model_options=model_options
             )
-            return await _computed(thunk)
+        if generate_logs is not None:
+            generate_logs += [
+                None if each.thunk is None else each.thunk.generate_log for each in results
+            ]
+        return results
 
-        return default_portal().call(call)
-
-    def chat(
+    @overload
+    async def aquery(
+        self, obj: Any, query: str, *, await_result: Literal[True], **options: Unpack[ToolOptions]
+    ) -> ComputedModelOutputThunk[str]: ...
+    @overload
+    async def aquery(
         self,
-        content: str,
-        role: str = "user",
+        obj: Any,
+        query: str,
         *,
-        images: list[Any] | None = None,
-        documents: Sequence[str | Document] | None = None,
-        user_variables: Mapping[str, Any] | None = None,
-        format: Any = None,
-        model_options: Mapping[str, Any] | None = None,
-        tool_calls: bool = False,
-    ) -> Message:
-        """Say something and wait for the answer; `achat` for code without await."""
+        await_result: Literal[False] = ...,
+        **options: Unpack[ToolOptions],
+    ) -> ModelOutputThunk[str]: ...
+    async def aquery(
+        self, obj: Any, query: str, *, await_result: bool = False, **options: Unpack[ToolOptions]
+    ) -> ModelOutputThunk[str]:
+        """Ask about an object and return the answer, which is still on its way.
 
-        async def call() -> Message:
-            return await self.achat(
-                content,
-                role,
-                images=images,
-                documents=documents,
-                user_variables=user_variables,
-                format=format,
-                model_options=model_options,
-                tool_calls=tool_calls,
-            )
+        Always a checkpoint, before the generation starts.
 
-        return default_portal().call(call)
+        Args:
+            obj: any object; what `mify` has made of it decides what the model sees.
+            query: the question.
+            await_result: wait until the answer is complete.
+            options: ``format``, ``model_options``, ``tool_calls``.
 
-    def _start(
-        self,
-        action: Component[S],
-        *,
-        format: Any,
-        model_options: Mapping[str, Any] | None,
-        tool_calls: bool,
-    ) -> ModelOutputThunk[S]:
+        Raises:
+            TypeError, ValueError, SessionClosed, WrongEventLoop, BackendError,
+            GenerationCancelled, DependencyError: as `ainstruct`.
+        """
+        await anyio.lowlevel.checkpoint()
+        thunk = self._start(as_query(obj, query), **options)
+        return await computed(thunk) if await_result else thunk
+
+    async def atransform(
+        self, obj: Any, transformation: str, **options: Unpack[CallOptions]
+    ) -> Any:
+        """Have an object changed, by one of its own methods if the model calls one.
+
+        Always waits. The model is offered the object's documented methods as tools; what
+        the called one returns is the result, and the call is added to the context.
+
+        Args:
+            obj: any object; what `mify` has made of it decides what the model sees.
+            transformation: what to do with it.
+            options: ``format``, ``model_options``.
+
+        Returns:
+            What the tool returned; or the model's answer, a `ComputedModelOutputThunk`.
+
+        Raises:
+            BackendError, GenerationCancelled: there is no full answer.
+            Exception: every tool that was called failed; the error of the first.
+        """
+        await anyio.lowlevel.checkpoint()
+        action = as_transform(obj, transformation)
+        thunk = await computed(self._start(action, tool_calls=True, **options))
+        if not thunk.tool_calls:
+            return thunk
+        with self._owner().current():
+            messages = await acall_tools(thunk, self.backend)
+        chosen = chosen_output(obj, transformation, messages)
+        self.ctx = self.ctx.add(chosen)
+        return chosen.tool_output
+
+    def _start(self, action: Any, **options: Any) -> ModelOutputThunk[Any]:
         """Start a generation and append its turn. Not a checkpoint, so no turn is lost."""
         context = self.ctx
-        thunk: ModelOutputThunk[S] = self.backend.begin(
-            action,
-            context,
-            format=format,
-            model_options=model_options,
-            tool_calls=tool_calls,
-            owner=self._owner(),
-            linger=self._linger,
+        if context.previous_turn_is_pending():
+            _log.warning(
+                "a turn is added to a conversation whose last answer is still on its way; "
+                "it will be put into words when that has arrived"
+            )
+        thunk = begin(
+            action, context, self.backend, owner=self._owner(), linger=self._linger, **options
         )
         self.ctx = context.add(action).add(thunk)
         return thunk
@@ -276,9 +400,19 @@ class MelleaSession:
                 owner.stop(_CLOSED)
         return owner
 
+    # Looking.
+
+    def last_prompt(self) -> str | list[dict[str, Any]] | None:
+        """Return what the model was sent for the last answer; None if there was none."""
+        output = self.ctx.last_output()
+        if output is None or output.generate_log is None:
+            return None
+        prompt: str | list[dict[str, Any]] | None = output.generate_log.prompt
+        return prompt
+
     # Life.
 
-    def clone(self) -> "MelleaSession":
+    def clone(self) -> MelleaSession:
         """Return a session with the same backend and context and a name of its own."""
         return MelleaSession(self.backend, self.ctx, linger=self._linger)
 
@@ -296,6 +430,8 @@ class MelleaSession:
         Args:
             exception: what ended the block, for logs.
         """
+        if exception is not None:
+            _log.debug("the session %s is cleaned up after %r", self.id, exception)
         for host, owner in list(self._owners.items()):
             _stop_on(host, owner, _CLEANED_UP, for_good=False)
 
@@ -310,11 +446,24 @@ class MelleaSession:
         for host, owner in list(self._owners.items()):
             if host is not here:
                 _stop_on(host, owner, _CLOSED, for_good=True)
-        await self._owner().aclose(_CLOSED)
-        with anyio.CancelScope(shield=True):
-            await self.backend.close_idle()
+        try:
+            await self._owner().aclose(_CLOSED)
+        finally:
+            await see_through(self.backend.close_idle)
+
+    @classmethod
+    def powerup(cls, extras: type) -> None:
+        """Give every session the plain functions of a class as methods.
+
+        Args:
+            extras: the class.
+        """
+        for name, function in vars(extras).items():
+            if callable(function) and not name.startswith("__"):
+                setattr(cls, name, function)
 
     def __enter__(self) -> Self:
+        self._entered.append(_current.set(self))
         return self
 
     def __exit__(
@@ -323,6 +472,7 @@ class MelleaSession:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        _current.reset(self._entered.pop())
         self.cleanup(exception=exc)
 
     async def __aenter__(self) -> Self:
@@ -340,31 +490,31 @@ class MelleaSession:
         return f"<MelleaSession {self.id} with {self.backend!r}>"
 
 
+def get_session() -> MelleaSession:
+    """Return the session of the innermost ``with session`` block around the caller.
+
+    Tasks and threads that were started inside the block see it, others do not.
+
+    Raises:
+        RuntimeError: there is no such block.
+    """
+    try:
+        return _current.get()
+    except LookupError:
+        raise RuntimeError(
+            "No active session found. Use 'with start_session(...):' to create one."
+        ) from None
+
+
 def _stop_on(host: LoopHost, owner: Owner, reason: str, *, for_good: bool) -> None:
     """Stop an owner from wherever the caller is."""
     if host.closed or host.loop.is_closed():
         return
+    stop: Callable[[], None] = lambda: owner.stop(reason, for_good=for_good)  # noqa: E731
     if host.is_here():
-        owner.stop(reason, for_good=for_good)
+        stop()
         return
     try:
-        host.post(lambda: owner.stop(reason, for_good=for_good))
+        host.post(stop)
     except RuntimeError:
         _log.debug("the %s ended while a session was stopping on it", host)
-
-
-async def _computed(thunk: ModelOutputThunk[S]) -> ComputedModelOutputThunk[S]:
-    # The thunk never leaves this call if it is cancelled, so nobody else can want it.
-    try:
-        await thunk
-    except BaseException:
-        await thunk.aclose()
-        raise
-    return ComputedModelOutputThunk(thunk)
-
-
-def _text(what: str, text: object) -> str:
-    if not isinstance(text, str):
-        hint = "; a reply goes into user_variables" if isinstance(text, ModelOutputThunk) else ""
-        raise TypeError(f"{what} should be a string, not {type(text).__name__}{hint}")
-    return text

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, Literal, NoReturn
 
+from .._language.chat_context import ChatContext
 from .._language.context import Context, SimpleContext
 from .._thunk.generation import DEFAULT_LINGER
 from .._values.model_ids import IBM_GRANITE_4_1_3B, ModelIdentifier
@@ -17,7 +18,7 @@ _log: Final = logging.getLogger("motet")
 _BACKENDS: Final[Mapping[str, type[Backend]]] = {"ollama": OllamaModelBackend}
 # Known to programs written for mellea, and not offered here.
 _NOT_OFFERED: Final = ("hf", "huggingface", "watsonx", "litellm")
-_CONTEXTS: Final[Mapping[str, type[Context]]] = {"simple": SimpleContext}
+_CONTEXTS: Final[Mapping[str, type[Context]]] = {"simple": SimpleContext, "chat": ChatContext}
 
 
 def start_session(

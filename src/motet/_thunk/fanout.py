@@ -8,13 +8,14 @@ a third of the cost. What is finished stays readable whatever happens to the oth
 
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar, cast
 
-import anyio
 import anyio.lowlevel
 import attrs
 
+from .._runtime.unwinding import see_through
 from .._values.errors import NoValidReply, QuorumNotReached, SingleReaderError
 from .bell import Bell
 from .generation import Generation
@@ -112,10 +113,13 @@ class _Group:
         unwanted = self.leave()
         for generation in unwanted:
             generation.stop(reason)
+
+        async def unwound() -> None:
+            for generation in unwanted:
+                await generation.wait_settled()
+
         if unwanted:
-            with anyio.CancelScope(shield=True):
-                for generation in unwanted:
-                    await generation.wait_settled()
+            await see_through(unwound)
 
     def __exit__(
         self,
@@ -214,8 +218,8 @@ class as_completed(Generic[S]):  # noqa: N801 - reads as the function it is used
     """Iterate over thunks in the order in which they end.
 
     Use it as ``async with as_completed(mots) as arriving:`` and then
-    ``async for mot in arriving:``. Every thunk comes once, also one that failed: awaiting it
-    gives the text or raises. When the block is left early, what is still pending is
+    ``async for mot in arriving:``. Every thunk comes once, computed; one that failed, too,
+    and awaiting it raises. When the block is left early, what is still pending is
     stopped at the server and has unwound, unless somebody else waits for it.
 
     Raises:
@@ -257,6 +261,8 @@ class _Arrivals(AsyncIterator[Thunk]):
         mot = await self._group.next()
         if mot is None:
             raise StopAsyncIteration
+        with suppress(Exception):  # it is raised to whoever awaits the thunk
+            mot._take_outcome()
         return mot
 
 

@@ -12,7 +12,7 @@ its own cancel scope, so that new interest within that time keeps it.
 
 import math
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from types import TracebackType
 from typing import Final
 
@@ -20,7 +20,7 @@ import anyio
 import anyio.lowlevel
 
 from .._runtime.host import LoopHost, check_here
-from .._runtime.owner import Owner
+from .._runtime.owner import Owner, current_owner
 from .._values.errors import BackendError, GenerationCancelled
 from .._values.states import (
     GENERATION,
@@ -76,6 +76,8 @@ class Generation:
         self.error: BaseException | None = None
         self._produce = produce
         self._owner = owner
+        if owner is None and host is not None:
+            self._owner = current_owner(host)
         self._linger = linger
         self._lingering = False
         self._interest = 0
@@ -112,7 +114,9 @@ class Generation:
         if self._owner is not None:
             self._owner.adopt(self)
         try:
-            self.host.spawn(self._run, name="motet generation", on_end=self._ended)
+            # The task's context variables are copied here, and its owner is one of them.
+            with self._owner.current() if self._owner is not None else nullcontext():
+                self.host.spawn(self._run, name="motet generation", on_end=self._ended)
         except BaseException:
             if self._owner is not None:
                 self._owner.release(self)
@@ -244,7 +248,10 @@ class Generation:
             self._scope.deadline = self.host.time() + self._linger
 
     def stop(self, reason: str, *, explicitly: bool = False) -> None:
-        """Cancel the generation. Not a checkpoint; the first reason given counts.
+        """Cancel the generation. Not a checkpoint.
+
+        The first reason given counts, except that one who stops it on purpose is not
+        overruled by having been the last who waited.
 
         Args:
             reason: why, for whoever waits.
@@ -252,7 +259,7 @@ class Generation:
         """
         if not self.live or self._scope is None:
             return
-        if self._stopping is None:
+        if self._stopping is None or explicitly:
             signal = GenerationSignal.CANCELLED if explicitly else GenerationSignal.ABANDONED
             self._stopping = (signal, reason)
         self._scope.cancel()

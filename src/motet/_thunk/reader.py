@@ -5,7 +5,6 @@ over: a read that is cancelled has not moved the position, so nothing can be los
 """
 
 import weakref
-from contextlib import suppress
 
 import anyio.lowlevel
 
@@ -57,8 +56,9 @@ class DeltaReader:
         assert generation.host is not None
         task = generation.host.current_task()
         if self._task is None or self._task() is not task:
-            # When the reader's task is gone for good, so is its interest.
-            self._task = weakref.ref(task, self._task_gone)
+            self._task = weakref.ref(task)
+            # When the reader's task is over, so is its interest.
+            generation.host.loop.on_task_end(task, self._task_gone)
         self._reading = True
         self._gain()
         try:
@@ -95,12 +95,10 @@ class DeltaReader:
         if not self._reading:
             self._lose()
 
-    def _task_gone(self, _: object) -> None:
-        host = self._generation.host
-        # A garbage collector calls this from anywhere; interest is the loop's own matter.
-        if self._interested and host is not None:
-            with suppress(RuntimeError):  # the loop is over, and the generation with it
-                host.post(self.leave)
+    def _task_gone(self) -> None:
+        # Another task may have read on meanwhile.
+        if self._task is None or (task := self._task()) is None or is_finished(task):
+            self.leave()
 
     def may_give_up(self) -> bool:
         """Whether the caller may drop the rest: it is the reader, or the reader is gone."""

@@ -14,12 +14,12 @@ from collections.abc import AsyncIterator, Callable, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
-import anyio
 import anyio.lowlevel
 
 from .._runtime.host import check_here
 from .._runtime.loops import running_native
 from .._runtime.portal import call_in_loop
+from .._runtime.unwinding import see_through
 from .._values.errors import PendingReplyError, WrongEventLoop
 from .._values.metadata import GenerateLog, GenerationMetadata, RawProviderResponse
 from .._values.states import (
@@ -218,7 +218,7 @@ class ModelOutputThunk(Generic[S]):
         """
         if self._iterating:
             raise RuntimeError(
-                "this ModelOutputThunk is being iterated already, and a second `async for` "
+                "an `async for` over this ModelOutputThunk has begun before, and a second one "
                 "would split its text; use `await thunk` for the whole of it"
             )
         self._check_usable()
@@ -261,8 +261,12 @@ class ModelOutputThunk(Generic[S]):
             return
         generation.check_here()
         generation.stop(str(reason or error or "cancel_generation() was called"), explicitly=True)
-        with anyio.CancelScope(shield=True):
-            await generation.wait_settled()
+        try:
+            await see_through(generation.wait_settled)
+        finally:
+            self._note_end()
+
+    def _note_end(self) -> None:
         # Also when it failed while it was being stopped: this caller knows the end.
         if self._reader is not None:
             self._reader.drain()

@@ -7,5 +7,6 @@ modules are what any such program needs and have nothing to do with models:
     _items, _reading                        what is asked about, and files of it
     _rows                                   what became of each item
     _table, _report, _progress, _outlets    the results, for people and for programs
-    _run                                    all of it together: event loop, Ctrl-C, exit code
+    _interrupts                             Ctrl-C
+    _run                                    all of it together, from options to exit code
 """

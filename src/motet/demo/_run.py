@@ -2,13 +2,12 @@
 One run of the demo, from options to exit code.
 
 Brings the parts together: a model server, an event loop, a session, the pipeline and
-an outlet for the results. It alone knows Ctrl-C and broken pipes.
+an outlet for the results, and stops them when nobody wants the results any more.
 """
 
 import enum
 import signal
 import sys
-import threading
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -19,6 +18,7 @@ import attrs
 import motet
 from motet.model_ids import IBM_GRANITE_4_1_3B
 
+from ._interrupts import CtrlC
 from ._items import FeedbackItem
 from ._outlets import JsonOutlet, Outlet, TableOutlet
 from ._rows import Board, Status
@@ -84,19 +84,21 @@ def run_demo(items: Sequence[FeedbackItem], options: DemoOptions) -> int:
     outlet: Outlet = (JsonOutlet if options.as_json else TableOutlet)(sys.stdout, sys.stderr)
     board = Board.of(items)
     complete = False
-    with _model(options) as (backend, remark):
+    with CtrlC() as ctrl_c, _model(options) as (backend, remark):
+        outlet.announce(remark)
         try:
-            outlet.announce(remark)
             complete = anyio.run(
                 _main,
                 backend,
                 board,
                 outlet,
                 options.concurrency,
+                ctrl_c,
                 **_loop_arguments(options.loop),
             )
         except* KeyboardInterrupt:
-            pass  # it came before it was listened for, or for the second time
+            pass  # in the moment when the event loop no longer listens for it
+        ctrl_c.restore()  # whoever presses it while this is printed wants no more of it
         board.cancel_rest()
         outlet.finish(board)
     if not complete:
@@ -105,42 +107,58 @@ def run_demo(items: Sequence[FeedbackItem], options: DemoOptions) -> int:
 
 
 async def _main(
-    backend: motet.Backend, board: Board, outlet: Outlet, concurrency: int | None
+    backend: motet.Backend,
+    board: Board,
+    outlet: Outlet,
+    concurrency: int | None,
+    ctrl_c: CtrlC,
 ) -> bool:
-    async with motet.open_session(backend) as m:
-        return await drive(m, board, outlet, concurrency=concurrency)
-
-
-async def drive(
-    m: motet.MelleaSession, board: Board, outlet: Outlet, *, concurrency: int | None = None
-) -> bool:
-    """Run the pipeline with all that goes on beside it.
-
-    Returns:
-        Whether it came to its end; false after Ctrl-C.
-
-    Raises:
-        OSError: the results cannot be written any more.
-    """
+    """Drive the run; return whether it came to its end, and not to Ctrl-C."""
     complete = True
     failure: OSError | None = None
+    scope = anyio.CancelScope()
 
     def interrupt() -> None:
         nonlocal complete
         complete = False
-        everything.cancel_scope.cancel()
+        scope.cancel()
 
-    async def show(outlet_shows: Callable[[Board], Awaitable[None]]) -> None:
+    async with anyio.create_task_group() as listening:
+        listening.start_soon(ctrl_c.listen, interrupt)
+        # The listener stays until the session has closed its requests.
+        try:
+            with scope:
+                async with motet.open_session(backend) as m:
+                    await drive(m, board, outlet, concurrency=concurrency)
+        except OSError as exc:
+            failure = exc
+        listening.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    return complete
+
+
+async def drive(
+    m: motet.MelleaSession, board: Board, outlet: Outlet, *, concurrency: int | None = None
+) -> None:
+    """Run the pipeline and show how it goes.
+
+    Raises:
+        OSError: the results cannot be written any more; `BrokenPipeError` if nobody
+            reads them.
+    """
+    failure: OSError | None = None
+
+    async def show(shows: Callable[[Board], Awaitable[None]]) -> None:
         nonlocal failure
         try:
-            await outlet_shows(board)
+            await shows(board)
         except OSError as exc:
             # Nobody would see the replies that are still to come.
             failure = exc
             everything.cancel_scope.cancel()
 
     async with anyio.create_task_group() as everything:
-        everything.start_soon(_listen_to_ctrl_c, interrupt)
         everything.start_soon(show, outlet.draw)
         everything.start_soon(show, outlet.write)
         began = anyio.current_time()
@@ -151,19 +169,6 @@ async def drive(
         everything.cancel_scope.cancel()
     if failure is not None:
         raise failure
-    return complete
-
-
-async def _listen_to_ctrl_c(interrupt: Callable[[], None]) -> None:
-    if threading.current_thread() is not threading.main_thread():
-        return  # signals go to the main thread only
-    try:
-        with anyio.open_signal_receiver(signal.SIGINT) as signals:
-            async for _ in signals:
-                interrupt()
-                return  # so that a second one interrupts for good
-    except NotImplementedError:  # pragma: no cover - asyncio on Windows
-        pass  # there Ctrl-C cancels the main task, and run() raises KeyboardInterrupt
 
 
 def _loop_arguments(loop: LoopName) -> dict[str, Any]:

@@ -37,7 +37,8 @@ class Leak:
     """Something that should be over and is not.
 
     Attributes:
-        kind: ``task``, ``thread``, ``stream``, ``async generator``, or what a probe says.
+        kind: ``task``, ``thread``, ``stream``, ``async generator``, ``connection``, or what a
+            probe says.
         name: how it is called.
         where: where it waits or was made; empty if that cannot be known.
     """
@@ -128,6 +129,8 @@ def _things() -> Iterator[_Described]:
     """Everything that can be left behind, and how to speak of it."""
     yield from _tasks()
     yield from _threads()
+    lease: Any = sys.modules.get("motet._http.lease")  # never loaded for this
+    transport = None if lease is None else lease.LeaseTransport
     for thing in gc.get_objects():
         # By exact type: isinstance() would run the __class__ of every proxy there is.
         kind = type(thing)
@@ -136,6 +139,10 @@ def _things() -> Iterator[_Described]:
                 yield thing, partial(_describe_stream, thing)
         elif kind is AsyncGeneratorType and _is_suspended(thing):
             yield thing, partial(_describe_generator, thing)
+        elif kind is transport:
+            # Idle connections are kept on purpose, until their event loop ends.
+            for connection in thing._leased:
+                yield connection, partial(_describe_connection, connection)
 
 
 def _tasks() -> Iterator[_Described]:
@@ -170,6 +177,10 @@ def _describe_stream(stream: object) -> Leak:
 def _describe_generator(generator: Any) -> Leak:
     where = place(generator.ag_frame) if generator.ag_frame else _made(generator)
     return Leak("async generator", generator.__qualname__, f"suspended in {where}")
+
+
+def _describe_connection(connection: Any) -> Leak:
+    return Leak("connection", f"at {id(connection):#x}", "leased to a request that is over")
 
 
 def _is_suspended(generator: Any) -> bool:

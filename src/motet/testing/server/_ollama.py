@@ -41,10 +41,6 @@ class OllamaDialect:
 
     catalogue: Catalogue
 
-    def speaks(self, path: str) -> bool:
-        """Whether a path belongs to this protocol."""
-        return path == "/" or path.startswith("/api/")
-
     def wants_reply(self, method: str, path: str) -> bool:
         """Whether a request asks the model for something."""
         return method == "POST" and path in _REPLY_PATHS

@@ -1,0 +1,63 @@
+"""What a model is told about an answer of its own that did not meet the requirements."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from ..._language.component import Component, TemplateRepresentation
+from ..._language.formatter import TemplateFormatter
+from ..._language.message import Message
+from ..._thunk.thunk import ModelOutputThunk
+from .result import Validations
+
+
+def failures(validations: Validations) -> list[str]:
+    """Return what was wrong, in words: the reason of each failure, or else the description."""
+    return [
+        result.reason or requirement.description or "a check that does not say what it checks"
+        for requirement, result in validations
+        if not result
+    ]
+
+
+class Repair(Component[str]):
+    """What was wrong with another answer, as a part of an instruction."""
+
+    def __init__(self, failures: list[str]) -> None:
+        self._failures = failures
+
+    def parts(self) -> list[Any]:
+        """Return nothing: it is all text."""
+        return []
+
+    def format_for_llm(self) -> TemplateRepresentation:
+        """Return what the template needs."""
+        return TemplateRepresentation(self, {"failures": self._failures}, template_order=["Repair"])
+
+    def _parse(self, computed: ModelOutputThunk[Any]) -> str:
+        return computed.value or ""
+
+
+class TryAgain(Message):
+    """What was wrong with the last answer, as the next message of the conversation.
+
+    Its content is the text of our own template; the model is sent what the template of
+    its family, or the user's, makes of it.
+    """
+
+    def __init__(self, failures: list[str]) -> None:
+        self._failures = failures
+        self._images = None
+        super().__init__("user", _default_formatter().print(self))
+
+    def format_for_llm(self) -> TemplateRepresentation:
+        """Return what the template needs."""
+        return TemplateRepresentation(
+            self, {"failures": self._failures}, template_order=["TryAgain"]
+        )
+
+
+@functools.cache
+def _default_formatter() -> TemplateFormatter:
+    return TemplateFormatter("")
