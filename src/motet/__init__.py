@@ -10,14 +10,28 @@ The layers, from the bottom; a module imports only from layers below its own, an
     _language   what is said: blocks, components, prompts, messages, contexts
     _http       connections, limits, one exchange
     backends    one module for each kind of model server
+    _programs   requirements, sampling, tools, generative functions
     _session    sessions
     testing, demo, cli      what stands outside and uses the rest
 """
+
+import importlib
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
 
 from ._language.blocks import CBlock as CBlock
 from ._language.blocks import ImageBlock as ImageBlock
 from ._language.blocks import ImageUrlBlock as ImageUrlBlock
 from ._language.blocks import InvalidImage as InvalidImage
+from ._language.chat_context import ChatContext as ChatContext
+from ._language.compaction import Compactor as Compactor
+from ._language.compaction import InlineCompactor as InlineCompactor
+from ._language.compaction import PinPredicate as PinPredicate
+from ._language.compaction import ThresholdCompactor as ThresholdCompactor
+from ._language.compaction import WindowCompactor as WindowCompactor
+from ._language.compaction import pin_nothing as pin_nothing
+from ._language.compaction import pin_system as pin_system
+from ._language.compaction import pin_system_and_initial_user as pin_system_and_initial_user
 from ._language.component import Component as Component
 from ._language.component import ComponentParseError as ComponentParseError
 from ._language.component import TemplateRepresentation as TemplateRepresentation
@@ -29,7 +43,36 @@ from ._language.formatter import TemplateFormatter as TemplateFormatter
 from ._language.instruction import Instruction as Instruction
 from ._language.message import Document as Document
 from ._language.message import Message as Message
+from ._language.message import ToolMessage as ToolMessage
+from ._language.objects import MObject as MObject
+from ._language.objects import MObjectProtocol as MObjectProtocol
+from ._language.objects import Query as Query
+from ._language.objects import Transform as Transform
+from ._language.requirement import PartialValidationResult as PartialValidationResult
+from ._language.requirement import Requirement as Requirement
+from ._language.requirement import ValidationResult as ValidationResult
+from ._language.requirement import default_output_to_bool as default_output_to_bool
+from ._language.tools.tool import MelleaTool as MelleaTool
+from ._language.tools.tool import tool as tool
+from ._programs.checks import LLMaJRequirement as LLMaJRequirement
+from ._programs.checks import check as check
+from ._programs.checks import req as req
+from ._programs.checks import reqify as reqify
+from ._programs.checks import requirement_check_to_bool as requirement_check_to_bool
+from ._programs.checks import simple_validate as simple_validate
+from ._programs.checks import tool_arg_validator as tool_arg_validator
+from ._programs.checks import uses_tool as uses_tool
+from ._programs.sampling.base import BaseSamplingStrategy as BaseSamplingStrategy
+from ._programs.sampling.base import SamplingStrategy as SamplingStrategy
+from ._programs.sampling.result import SamplingResult as SamplingResult
+from ._programs.sampling.strategies import MultiTurnStrategy as MultiTurnStrategy
+from ._programs.sampling.strategies import RejectionSamplingStrategy as RejectionSamplingStrategy
+from ._programs.sampling.strategies import RepairTemplateStrategy as RepairTemplateStrategy
+from ._programs.tools import acall_tools as acall_tools
+from ._programs.tools import arun_tool as arun_tool
+from ._programs.tools import call_tools as call_tools
 from ._session.session import MelleaSession as MelleaSession
+from ._session.session import get_session as get_session
 from ._session.start import open_session as open_session
 from ._session.start import start_session as start_session
 from ._thunk.fanout import Outcome as Outcome
@@ -72,16 +115,68 @@ from .backends.base import Reply as Reply
 from .backends.base import Request as Request
 from .backends.ollama import OllamaModelBackend as OllamaModelBackend
 
+if TYPE_CHECKING:
+    from ._language.history import as_chat_history as as_chat_history
+    from ._language.history import as_generic_chat_history as as_generic_chat_history
+    from ._language.mify import mify as mify
+    from ._language.simple import SimpleComponent as SimpleComponent
+    from ._programs.generative.call import ReplyMismatch as ReplyMismatch
+    from ._programs.generative.preconditions import PreconditionException as PreconditionException
+    from ._programs.generative.stub import AsyncGenerativeStub as AsyncGenerativeStub
+    from ._programs.generative.stub import GenerativeStub as GenerativeStub
+    from ._programs.generative.stub import SyncGenerativeStub as SyncGenerativeStub
+    from ._programs.generative.stub import generative as generative
+    from ._programs.markdown import as_markdown_list as as_markdown_list
+    from ._programs.markdown import is_markdown_list as is_markdown_list
+    from ._programs.markdown import is_markdown_table as is_markdown_table
+    from ._programs.sampling.likeness import (
+        MajorityVotingStrategyForMath as MajorityVotingStrategyForMath,
+    )
+    from ._programs.sampling.likeness import MBRDRougeLStrategy as MBRDRougeLStrategy
+    from ._programs.sampling.voting import BestOfNSamplingStrategy as BestOfNSamplingStrategy
+    from ._programs.sampling.voting import MajorityVotingStrategy as MajorityVotingStrategy
+    from ._programs.sampling.voting import VotingStrategy as VotingStrategy
+    from ._programs.summary import LLMSummarizeCompactor as LLMSummarizeCompactor
+
 __version__ = "0.1.0"
+
+# Imported when they are first asked for: most programs never do, and a start should be
+# quick.
+_LATER = {
+    "AsyncGenerativeStub": "._programs.generative.stub",
+    "BestOfNSamplingStrategy": "._programs.sampling.voting",
+    "GenerativeStub": "._programs.generative.stub",
+    "LLMSummarizeCompactor": "._programs.summary",
+    "MBRDRougeLStrategy": "._programs.sampling.likeness",
+    "MajorityVotingStrategy": "._programs.sampling.voting",
+    "MajorityVotingStrategyForMath": "._programs.sampling.likeness",
+    "PreconditionException": "._programs.generative.preconditions",
+    "ReplyMismatch": "._programs.generative.call",
+    "SimpleComponent": "._language.simple",
+    "SyncGenerativeStub": "._programs.generative.stub",
+    "VotingStrategy": "._programs.sampling.voting",
+    "as_chat_history": "._language.history",
+    "as_generic_chat_history": "._language.history",
+    "as_markdown_list": "._programs.markdown",
+    "generative": "._programs.generative.stub",
+    "is_markdown_list": "._programs.markdown",
+    "is_markdown_table": "._programs.markdown",
+    "mify": "._language.mify",
+}
 
 # What is listed here is public, and tracebacks show it under the name it is imported by.
 __all__ = [
+    "AsyncGenerativeStub",
     "Backend",
     "BackendError",
     "BackendTimeout",
     "BackendUnavailable",
+    "BaseSamplingStrategy",
+    "BestOfNSamplingStrategy",
     "CBlock",
+    "ChatContext",
     "ChatMessage",
+    "Compactor",
     "Component",
     "ComponentParseError",
     "ComputedModelOutputThunk",
@@ -93,11 +188,21 @@ __all__ = [
     "GenerateLog",
     "GenerationCancelled",
     "GenerationMetadata",
+    "GenerativeStub",
     "ImageBlock",
     "ImageUrlBlock",
+    "InlineCompactor",
     "Instruction",
     "InvalidImage",
+    "LLMSummarizeCompactor",
+    "LLMaJRequirement",
+    "MBRDRougeLStrategy",
+    "MObject",
+    "MObjectProtocol",
+    "MajorityVotingStrategy",
+    "MajorityVotingStrategyForMath",
     "MelleaSession",
+    "MelleaTool",
     "Message",
     "ModelIdentifier",
     "ModelNotFound",
@@ -105,38 +210,94 @@ __all__ = [
     "ModelOutputThunk",
     "ModelToolCall",
     "MotetError",
+    "MultiTurnStrategy",
     "NoValidReply",
     "OllamaModelBackend",
     "Outcome",
+    "PartialValidationResult",
     "PendingReplyError",
     "Phase",
+    "PinPredicate",
+    "PreconditionException",
     "ProtocolError",
+    "Query",
     "QuorumNotReached",
     "RawProviderResponse",
+    "RejectionSamplingStrategy",
+    "RepairTemplateStrategy",
     "Reply",
     "ReplyError",
+    "ReplyMismatch",
     "Request",
+    "Requirement",
+    "SamplingResult",
+    "SamplingStrategy",
     "SessionClosed",
+    "SimpleComponent",
     "SimpleContext",
     "SingleReaderError",
     "StatusError",
+    "SyncGenerativeStub",
     "TemplateFormatter",
     "TemplateRepresentation",
+    "ThresholdCompactor",
     "ToolCallRequest",
+    "ToolMessage",
+    "Transform",
     "TruncatedReply",
+    "ValidationResult",
+    "VotingStrategy",
+    "WindowCompactor",
     "WrongEventLoop",
     "__version__",
+    "acall_tools",
+    "arun_tool",
+    "as_chat_history",
     "as_completed",
+    "as_generic_chat_history",
+    "as_markdown_list",
     "blockify",
+    "call_tools",
+    "check",
+    "default_output_to_bool",
     "first_valid",
     "gather_all",
+    "generative",
+    "get_session",
+    "is_markdown_list",
+    "is_markdown_table",
+    "mify",
     "open_session",
+    "pin_nothing",
+    "pin_system",
+    "pin_system_and_initial_user",
+    "req",
+    "reqify",
+    "requirement_check_to_bool",
+    "simple_validate",
     "start_session",
+    "tool",
+    "tool_arg_validator",
+    "uses_tool",
     "wait_for_all_mots",
     "wait_for_quorum",
 ]
 
 for _name in __all__:
-    if hasattr(globals()[_name], "__module__"):
+    if isinstance(globals().get(_name), type | FunctionType):
         globals()[_name].__module__ = __name__
 del _name
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'motet' has no attribute {name!r}")
+    found = getattr(importlib.import_module(_LATER[name], __name__), name)
+    if hasattr(found, "__module__") and found is not None:
+        found.__module__ = __name__
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -362,9 +362,9 @@ async def test_a_threshold_takes_effect_with_the_next_prompt() -> None:
 @pytest.mark.parametrize("ctx", [SimpleContext(keep=5), ChatContext(window_size=5)], ids=repr)
 async def test_a_long_session_keeps_only_the_end(ctx: Context) -> None:
     async with chatting(ctx) as (m, backend):
-        refs = []
-        for number in range(100):
-            refs.append(weakref.ref(await m.ainstruct(str(number), await_result=True)))
+        refs = [
+            weakref.ref(await m.ainstruct(str(number), await_result=True)) for number in range(100)
+        ]
         gc.collect()
         assert len([ref for ref in refs if ref() is not None]) <= 10
         assert len(backend.asked) == 100

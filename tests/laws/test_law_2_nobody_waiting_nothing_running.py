@@ -152,7 +152,7 @@ async def test_polling_keeps_a_request(way: str, server: ModelServer) -> None:
 async def test_of_a_hundred_streams_whose_consumers_time_out_none_is_served_soon_after(
     server: ModelServer, block: bool
 ) -> None:
-    server.script([Reply("word " * 100, tokens_per_second=20)], repeat=True)
+    server.script([Reply(["word "] * 5, tokens_per_second=10, fault=Stall(5))], repeat=True)
 
     async def consume(session: MelleaSession, number: int) -> None:
         thunk = await session.ainstruct(f"Say {number}.")

@@ -587,11 +587,11 @@ class TestEagerTasks:
 
         return asyncio.run(eager())
 
-    def test_a_reply_that_needs_no_wait_is_there_at_once_and_not_computed(self) -> None:
+    def test_a_reply_that_needs_no_wait_is_not_computed_by_the_call(self) -> None:
         async def main() -> None:
             thunk = scripted("Hello")
-            assert thunk.partial == "Hello"
             assert not thunk.is_computed()
+            assert thunk.value is None
             assert await thunk == "Hello"
 
         self.run(main)

@@ -17,13 +17,16 @@ TESTS: Final = str(Path(__file__).parent.parent)
 
 # What every program below begins with.
 HEAD: Final = """
-import os, sys, signal, threading
+import logging, os, sys, signal, threading
 import anyio
 from motet._runtime.host import current_host
 from motet._runtime.portal import Portal, default_portal
 from motet._thunk.generation import Generation
 from motet._thunk.thunk import ModelOutputThunk
 from thunk.by_hand import Reply, scripted
+
+# asyncio's debug mode would tell how busy the machine is.
+logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 def say(*words):
     print(*words, flush=True)
@@ -252,11 +255,8 @@ def test_a_first_call_at_exit_works_or_says_why_not() -> None:
         """
     )
     assert status == 0
-    if sys.version_info < (3, 12):
-        assert lines == ["2"]
-    else:
-        (line,) = lines
-        assert "before the program ends" in line
+    (line,) = lines  # which of the two is the Python version's choice
+    assert line == "2" or "before the program ends" in line
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

@@ -6,7 +6,8 @@
 from collections.abc import Coroutine
 from typing import Any, Literal, assert_type
 
-from motet import ChatContext, MelleaSession, ModelOutputThunk, OllamaModelBackend, SimpleContext
+from motet import MelleaSession, ModelOutputThunk, OllamaModelBackend, SimpleContext
+from motet._language.chat_context import ChatContext
 from motet._language.mify import mify
 from motet._language.tools.tool import MelleaTool, tool
 from motet._programs.generative.stub import AsyncGenerativeStub, SyncGenerativeStub, generative
@@ -75,10 +76,8 @@ async def async_forms(
     assert_type(await aclassify(ctx, backend, text=late), tuple[Mood, SimpleContext])
     assert_type(classify(m, text=late), Mood)
     assert_type(await aclassify(ctx, backend, text="x"), tuple[Mood, SimpleContext])
-    coroutine = aclassify(m, text="x")
-    assert_type(coroutine, Coroutine[Any, Any, Mood])
-    await coroutine
-    await aclassify(m, txt="x")  # type: ignore[call-overload]
+    await assert_type(aclassify(m, text="x"), Coroutine[Any, Any, Mood])
+    _ = aclassify(m, txt="x")  # type: ignore[call-overload]
 
 
 def kinds() -> None:

@@ -60,13 +60,17 @@ class Sink:
 
 
 class Exchange:
-    """The state of one exchange; `run` is its only method for others."""
+    """The state of one exchange; `run` is its only method for others.
+
+    Attributes:
+        phase: what it is doing, or was when it failed.
+    """
 
     def __init__(self, sink: Sink, *, silence_timeout: float | None) -> None:
         self._sink = sink
         self._timeout = math.inf if silence_timeout is None else silence_timeout
         self._scope = anyio.CancelScope()
-        self._phase = Phase.CONNECTING
+        self.phase = Phase.CONNECTING
         self._failure: BaseException | None = None
 
     async def run(
@@ -104,7 +108,7 @@ class Exchange:
                 f"the server was silent for {self._timeout:g} s; set ModelOption.STREAM_TIMEOUT "
                 "to a larger value, or to None for no limit",
                 timeout=self._timeout,
-                phase=self._phase,
+                phase=self.phase,
             )
 
     async def _trace(self, event: str, info: object) -> None:
@@ -113,9 +117,9 @@ class Exchange:
             case _ if not event.endswith(".complete"):
                 pass
             case "connection.connect_tcp" | "connection.connect_unix_socket":
-                self._phase = Phase.SENDING
+                self.phase = Phase.SENDING
             case "http11.send_request_body":
-                self._phase = Phase.HEADERS
+                self.phase = Phase.HEADERS
 
     async def _exchange(self, client: Any, request: Any) -> None:
         response = await client.send(request, stream=True)
@@ -124,7 +128,7 @@ class Exchange:
                 body = await self._error_body(response)
                 raise self._sink.refused(response.status_code, response.headers, body)
             self._sink.status(response.status_code, response.headers)
-            self._phase = Phase.FIRST_TOKEN
+            self.phase = Phase.FIRST_TOKEN
             # The library's own iterators count and decode; where nothing is encoded, its
             # bare stream costs half as much for each of many small chunks.
             encoded = "content-encoding" in response.headers
@@ -147,7 +151,7 @@ class Exchange:
             self._failure = exc
             self._scope.cancel()
             return
-        self._phase = Phase.STREAMING
+        self.phase = Phase.STREAMING
         self._expect(DRAIN_TIMEOUT if self._sink.complete else self._timeout)
 
     def _expect(self, timeout: float) -> None:
@@ -182,13 +186,13 @@ class Exchange:
         elif "TimeoutException" in names:
             error = BackendTimeout(
                 f"the HTTP client's own time limit passed: {str(exc) or type(exc).__name__}",
-                phase=self._phase,
+                phase=self.phase,
             )
         elif names & {"DecodingError", "UnsupportedProtocol", "LocalProtocolError"}:
-            error = ProtocolError(f"{type(exc).__name__}: {exc}", phase=self._phase)
+            error = ProtocolError(f"{type(exc).__name__}: {exc}", phase=self.phase)
         elif names & {"TransportError", "NetworkError", "RemoteProtocolError"}:
             error = ConnectionLost(
-                f"the connection broke: {str(exc) or type(exc).__name__}", phase=self._phase
+                f"the connection broke: {str(exc) or type(exc).__name__}", phase=self.phase
             )
         else:
             return exc

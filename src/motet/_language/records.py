@@ -12,13 +12,16 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+# Values, and what JSON does not have, in the place of types.
+_LEFT_ALONE: Final = (typing.Literal, Callable)
 
 _CONTAINERS: Final = (list, set, frozenset, tuple)
 
@@ -61,14 +64,12 @@ class _Replacing:
         self._made: dict[type[Any], type[BaseModel]] = {}
 
     def replaced(self, annotation: Any) -> Any:
-        if isinstance(annotation, list):  # the parameters of a Callable
-            return [self.replaced(each) for each in annotation]
         arguments = typing.get_args(annotation)
         if not arguments:
             return self._model(annotation) if _is_attrs(annotation) else annotation
         origin = typing.get_origin(annotation)
-        if origin is typing.Literal or _is_attrs(origin):
-            return annotation  # values, and generic classes: pydantic says what it thinks of them
+        if origin in _LEFT_ALONE or _is_attrs(origin):  # a generic class is pydantic's to refuse
+            return annotation
         replaced = tuple(self.replaced(each) for each in arguments)
         if all(new is old for new, old in zip(replaced, arguments, strict=True)):
             return annotation

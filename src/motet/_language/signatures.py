@@ -35,6 +35,8 @@ def resolved_signature(func: Callable[..., Any]) -> inspect.Signature:
             f"an annotation of {name_of(func)}() names {exc.name!r}, which its module does not "
             "know when the function is used; define or import it at the top level of the module"
         ) from exc
+    # `get_type_hints` makes None its type, which reads worse.
+    hints = {name: None if hint is type(None) else hint for name, hint in hints.items()}
     parameters = [
         parameter.replace(annotation=hints.get(parameter.name, parameter.annotation))
         for parameter in signature.parameters.values()

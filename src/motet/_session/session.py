@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextvars
 import logging
+import threading
 import uuid
 import weakref
 from collections.abc import Sequence
@@ -107,6 +108,7 @@ class MelleaSession(BlockingMethods):
         self.ctx: Context = SimpleContext() if ctx is None else ctx
         self.ctx = self.ctx.bound_to(backend.model_id, backend.formatter)
         self._linger = linger
+        self._turn = threading.Lock()
         self._closed = False
         self._owners: weakref.WeakKeyDictionary[LoopHost, Owner] = weakref.WeakKeyDictionary()
         self._entered: list[contextvars.Token[MelleaSession]] = []
@@ -374,21 +376,24 @@ class MelleaSession(BlockingMethods):
         with self._owner().current():
             messages = await acall_tools(thunk, self.backend)
         chosen = chosen_output(obj, transformation, messages)
-        self.ctx = self.ctx.add(chosen)
+        with self._turn:
+            self.ctx = self.ctx.add(chosen)
         return chosen.tool_output
 
     def _start(self, action: Any, **options: Any) -> ModelOutputThunk[Any]:
         """Start a generation and append its turn. Not a checkpoint, so no turn is lost."""
-        context = self.ctx
-        if context.previous_turn_is_pending():
-            _log.warning(
-                "a turn is added to a conversation whose last answer is still on its way; "
-                "it will be put into words when that has arrived"
+        # The lock is for threads: another one may be making a call on a loop of its own.
+        with self._turn:
+            context = self.ctx
+            if context.previous_turn_is_pending():
+                _log.warning(
+                    "a turn is added to a conversation whose last answer is still on its way; "
+                    "it will be put into words when that has arrived"
+                )
+            thunk = begin(
+                action, context, self.backend, owner=self._owner(), linger=self._linger, **options
             )
-        thunk = begin(
-            action, context, self.backend, owner=self._owner(), linger=self._linger, **options
-        )
-        self.ctx = context.add(action).add(thunk)
+            self.ctx = context.add(action).add(thunk)
         return thunk
 
     def _owner(self) -> Owner:

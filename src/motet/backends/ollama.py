@@ -125,11 +125,13 @@ class OllamaModelBackend(Backend):
             try:
                 await exchange.run(client.http, client.url, content=body, headers=_HEADERS)
                 sink.end()
-            except BackendUnavailable as exc:
-                exc.message += (
-                    "; start Ollama with `ollama serve`, or name the server with "
-                    "base_url= or the environment variable OLLAMA_HOST"
-                )
+            except BackendError as exc:
+                exc.phase = exc.phase or exchange.phase
+                if isinstance(exc, BackendUnavailable):
+                    exc.message += (
+                        "; start Ollama with `ollama serve`, or name the server with "
+                        "base_url= or the environment variable OLLAMA_HOST"
+                    )
                 raise
             finally:
                 sink.note()

@@ -160,7 +160,7 @@ class BaseSamplingStrategy(SamplingStrategy):
             DependencyError: a pending part of *action* failed.
             Exception: no attempt was completed; the error of the first that failed.
         """
-        await settle_inputs(action)
+        await settle_inputs(action, context)
         sampling = _Sampling(
             self,
             action,
@@ -196,14 +196,16 @@ class BaseSamplingStrategy(SamplingStrategy):
         )
 
 
-async def settle_inputs(action: Any) -> None:
+async def settle_inputs(action: Any, ctx: Context) -> None:
     """Wait for the pending parts of an action, so that it may be copied and repaired.
+
+    And for the earlier turns of the conversation, of which every attempt is told.
 
     Raises:
         DependencyError: one failed.
         WrongEventLoop: one belongs to another event loop.
     """
-    await wait_for_inputs(check_mots(unfinished_parts(action)))
+    await wait_for_inputs(check_mots(unfinished_parts(action)), check_mots(ctx.awaited()))
     if isinstance(action, Instruction):
         # Before requirements are validated: their descriptions may have variables.
         action.resolve_variables()

@@ -82,7 +82,7 @@ def begin_sampled(
     # What would make every attempt fail is told to the caller at once.
     options = {**backend.model_options, **backend.normalised(model_options)}
     json_schema(format)
-    check_mots(unfinished_parts(action))
+    check_mots([*unfinished_parts(action), *ctx.awaited()])
     job = _Job(backend, action, ctx, strategy, requirements, format, model_options, tool_calls)
     generation = Generation(job.produce, host=current_host(), owner=owner, linger=linger)
     thunk = job.thunk = ModelOutputThunk.pending(generation)
@@ -134,7 +134,7 @@ class _Job:
     thunk: ModelOutputThunk[Any] = attrs.field(init=False)
 
     async def produce(self, generation: Generation) -> None:
-        await settle_inputs(self.action)
+        await settle_inputs(self.action, self.ctx)
         result = await self.strategy.sample(
             self.action,
             self.ctx,

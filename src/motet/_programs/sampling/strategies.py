@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from ..._language.context import Context
-from ..._language.instruction import Instruction
 from ..._language.requirement import Misuse
 from .base import BaseSamplingStrategy, Thunk
 from .feedback import Repair, TryAgain, failures
@@ -37,7 +36,8 @@ class RejectionSamplingStrategy(BaseSamplingStrategy):
 class RepairTemplateStrategy(BaseSamplingStrategy):
     """Ask again and say what was wrong; when all attempts have failed, take the first.
 
-    An `Instruction` is asked again with the failures in it; any other action as it is.
+    An action that has ``copy_and_repair``, as an `Instruction` has, is asked again with the
+    failures in it; any other as it is.
     """
 
     @staticmethod
@@ -50,7 +50,7 @@ class RepairTemplateStrategy(BaseSamplingStrategy):
     ) -> tuple[Any, Context]:
         """Return the action with what was wrong, in the same context."""
         action = past_actions[-1]
-        if isinstance(action, Instruction):
+        if hasattr(action, "copy_and_repair"):
             action = action.copy_and_repair(Repair(failures(past_val[-1])))
         return action, old_ctx
 

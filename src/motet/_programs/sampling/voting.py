@@ -98,7 +98,7 @@ class VotingStrategy(RejectionSamplingStrategy):
             Exception: no sampling has a result; the error of the first that failed. Or what
                 a function of the caller's raised.
         """
-        await settle_inputs(action)
+        await settle_inputs(action, context)
         arrived: list[SamplingResult[Any]] = []
         errors: list[Exception] = []
         bugs: list[Exception] = []  # of the caller's functions
