@@ -97,6 +97,5 @@ __all__ = [
     "get_context_length",
 ]
 
-# Tracebacks and pickles then show a name that can be imported.
-ModelIdentifier.__module__ = __name__
+# Tracebacks then show a name that can be imported; `ModelIdentifier` is one of motet itself.
 get_context_length.__module__ = __name__

@@ -14,6 +14,28 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 # What they print, as far as it is the same every time; see `pages` for the `…`.
 OUTPUTS = {
+    "batch": """\
+arrived already: [False, False, False, False]
+- …
+- …
+- …
+- …
+4 calls took … s
+requests that arrived before the first reply: 4
+""",
+    "chat": """\
+-- sequential
+My name is Ada. -> Hello Ada.
+What is my name? -> Ada.
+Spell it backwards. -> adA.
+entries in the context: 6
+-- concurrent
+Name a river. -> The Rhine.
+Which sea does it flow into? -> The North Sea.
+How deep is that? -> 700 metres.
+entries in the context: 6
+messages in each request: [1, 3, 5, 1, 3, 5]
+""",
     "fan_out": """\
 1 of 5: …
 2 of 5: …
@@ -22,9 +44,26 @@ OUTPUTS = {
 5 of 5: …
 requests: 5, still open: 0
 """,
+    "feedback": """\
+-- with waits
+Summary:   The start was hard, but support helped.
+Sentiment: mixed
+Issues:    {"main_complaint": "onboarding", "positive_aspect": "support"}
+-- without waits
+Summary:   The start was hard, but support helped.
+Sentiment: mixed
+Issues:    {"main_complaint": "onboarding", "positive_aspect": "support"}
+requests: 6
+""",
     "first_valid": """\
 name='Ada' age=36
 the server says: ['finished', 'finished', 'hung up', 'hung up']
+""",
+    "generative": """\
+Booking(name='Ada', guests=4, vegetarian=True)
+'today'
+the same again: True
+ReplyMismatch at result: … - it was {"result": "never"}
 """,
     "loops": """\
 ['Hello.', 'Hello.', 'Hello.']
@@ -35,6 +74,20 @@ the server works for: 0
 Quiet is worth a fall.
 requests: 4
 the last one said: Weigh this: They are quiet. Against this: They fall over.
+""",
+    "requirements": """\
+attempt 1: I would be delighted if you came to our rehearsal on Tuesday evening in the old hall.
+    Use 12 words at most. - not met. It has 17 words, and 12 is the most.
+    Name the day. - met
+attempt 2: Come to our rehearsal on Tuesday!
+    Use 12 words at most. - met
+    Name the day. - met
+success: True
+the session keeps: Come to our rehearsal on Tuesday!
+requests: 4
+the second attempt was told:
+    …
+    * It has 17 words, and 12 is the most.
 """,
     "stream": """\
 Once there was a robot. It counted sheep for a living. Then the sheep began to count it.
@@ -63,6 +116,17 @@ too late, the server works for: 20
 and now for: 0
 -- silence
 BackendTimeout after 0.5 s, kept: 'word word word'
+""",
+    "tools": """\
+Playlist ['Sunday Morning']
+temperature({'city': 'Paris'}) -> 21 degrees
+temperature({'city': 'Atlantis'}) -> The call of temperature failed: KeyError: 'Atlantis'
+It has 21 degrees in Paris, and nobody knows about Atlantis.
+the model was told of: without - Return the playlist without the titles in which a word occurs.
+""",
+    "vote": """\
+42, as one of them puts it: …42…
+the server says: ['finished', 'finished', 'finished', 'finished', 'hung up']
 """,
 }
 

@@ -23,12 +23,13 @@ from motet import (
     start_session,
 )
 from motet import wait_for_all_mots as wait_for_all
+from motet._http.client import shared_transport
 from motet._runtime.host import current_host
 from motet._runtime.owner import Owner
 from motet._runtime.portal import default_portal
 from motet._thunk.generation import Generation
 from motet._values.errors import GenerationCancelled, SessionClosed
-from motet.testing import ModelServer, Reply, Stall
+from motet.testing import Drop, ModelServer, Refuse, Reply, Stall
 from motet.testing.leaks import no_leaks
 from motet.testing.sweep import cancel_everywhere
 from thunk.by_hand import others_wait, scripted
@@ -244,6 +245,38 @@ def test_a_block_may_be_cancelled_anywhere_and_leaves_nothing(
 
     report = cancel_everywhere(scenario, loop=real_loop, after=functools.partial(idle, server))
     assert len(report.checkpoints) > 1
+    server.block_until_idle(connections=True)
+
+
+STEPS = {
+    "a reply": Reply(["one", " two"], tokens_per_second=500),
+    "a refusal": Refuse(503),
+    "a broken reply": Reply(["one", " two"], fault=Drop(1), tokens_per_second=500),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_the_task_of_a_call_may_be_cancelled_anywhere_and_leaves_nothing(
+    step: str, server: ModelServer, real_loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoints in this are those of the connection, the request and the reply."""
+    server.script([STEPS[step]], repeat=True)
+    started: list[Generation] = []
+    monkeypatch.setattr(Generation, "start", lambda generation: started.append(generation))
+
+    async def scenario() -> None:
+        session = start_session(base_url=server.url)
+        for number in range(2):  # the second may find the connection of the first
+            await session.ainstruct(f"Say {number}.")
+            await started.pop()._run()  # in the task that is swept
+
+    async def nothing_is_held() -> None:
+        await idle(server)
+        assert shared_transport(current_host()).leased == 0
+        started.clear()
+
+    report = cancel_everywhere(scenario, loop=real_loop, after=nothing_is_held)
+    assert len(report.checkpoints) > 10
     server.block_until_idle(connections=True)
 
 

@@ -59,6 +59,13 @@ FAILURES: dict[str, tuple[Any, type[BackendError], type[Exception], Phase, str]]
     "error line": (slowly(ErrorLine(2)), ReplyError, BackendError, Phase.STREAMING, "ab"),
     "first line is an error": (ErrorLine(0), ReplyError, BackendError, Phase.FIRST_TOKEN, ""),
     "garbage": (slowly(Garbage(2)), ProtocolError, BackendError, Phase.STREAMING, "ab"),
+    "garbage with the tokens": (
+        Reply(["a", "b"], fault=Garbage(2)),
+        ProtocolError,
+        BackendError,
+        Phase.STREAMING,
+        "ab",
+    ),
     "endless line": (slowly(EndlessLine(2)), ProtocolError, BackendError, Phase.STREAMING, "ab"),
     "endless headers": (EndlessHeaders(), BackendError, BackendError, Phase.HEADERS, ""),
     "dropped": (slowly(Drop(2)), ConnectionLost, ConnectionError, Phase.STREAMING, "ab"),

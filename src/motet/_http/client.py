@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import importlib
 import weakref
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .._runtime.host import LoopHost
+from .exchange import Send
 from .limiter import CallLimiter, default_limit
 
 if TYPE_CHECKING:
@@ -23,14 +25,12 @@ class Client:
     """What a backend needs to call its server from one event loop.
 
     Attributes:
-        http: an ``AsyncClient`` of httpx2 or httpx.
-        url: where to send requests, parsed once, in the client's own type.
+        send: sends a request.
         limiter: places for calls in flight.
     """
 
-    def __init__(self, http: Any, url: str, limiter: CallLimiter) -> None:
-        self.http = http
-        self.url = type(http.base_url)(url)
+    def __init__(self, send: Send, limiter: CallLimiter) -> None:
+        self.send = send
         self.limiter = limiter
 
 
@@ -39,12 +39,19 @@ class Clients:
 
     Args:
         url: where to send requests.
+        headers: their headers.
         http_client: the user's own client, used as it is and never closed by us.
         max_in_flight: how many calls at once on one event loop; None for as many as the
             process may open sockets for.
     """
 
-    def __init__(self, url: str, http_client: Any = None, max_in_flight: int | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        http_client: Any = None,
+        max_in_flight: int | None = None,
+    ) -> None:
         if max_in_flight is not None and (not isinstance(max_in_flight, int) or max_in_flight < 1):
             raise ValueError(
                 f"max_in_flight should be a whole number from 1, or None, not {max_in_flight!r}"
@@ -59,6 +66,7 @@ class Clients:
             # tasks would stand still and the call's own time would be running.
             importlib.import_module(".lease", __package__)
         self._url = url
+        self._headers = headers
         self._http_client = http_client
         self._max_in_flight = max_in_flight
         # Weak: a loop that is over takes its client with it.
@@ -69,10 +77,41 @@ class Clients:
         client = self._clients.get(host)
         if client is None:
             limiter = CallLimiter(self._max_in_flight or default_limit())
-            client = self._clients[host] = Client(
-                self._http_client or _make(host), self._url, limiter
-            )
+            send = self._through_theirs() if self._http_client else self._over_lease(host)
+            client = self._clients[host] = Client(send, limiter)
         return client
+
+    def _over_lease(self, host: LoopHost) -> Send:
+        """Return what sends over the loop's own connections.
+
+        Straight to the transport: what a client of the library adds to a request (cookies,
+        redirects, authentication) is not wanted, and costs more than the request.
+        """
+        import httpx2
+
+        transport, url = shared_transport(host), httpx2.URL(self._url)
+        headers = httpx2.Headers({"host": url.netloc.decode("ascii"), **self._headers})
+
+        async def send(content: bytes, extensions: dict[str, Any]) -> Any:
+            request = httpx2.Request(
+                "POST", url, headers=headers, content=content, extensions=extensions
+            )
+            return await transport.handle_async_request(request)
+
+        return send
+
+    def _through_theirs(self) -> Send:
+        """Return what sends through the user's own client."""
+        http, headers = self._http_client, self._headers
+        url = type(http.base_url)(self._url)  # parsed once, in the client's own type
+
+        async def send(content: bytes, extensions: dict[str, Any]) -> Any:
+            request = http.build_request(
+                "POST", url, content=content, headers=headers, timeout=None, extensions=extensions
+            )
+            return await http.send(request, stream=True)
+
+        return send
 
     async def close_idle(self, host: LoopHost) -> None:
         """Close the connections on this event loop that serve nobody."""
@@ -85,10 +124,3 @@ def shared_transport(host: LoopHost) -> LeaseTransport:
     from .lease import LeaseTransport
 
     return host.resource("motet lease transport", LeaseTransport, lambda each: each.aclose())
-
-
-def _make(host: LoopHost) -> Any:
-    import httpx2
-
-    # Never closed itself: that would close the transport, which is the loop's.
-    return httpx2.AsyncClient(transport=shared_transport(host), timeout=None)

@@ -1,9 +1,10 @@
 """One HTTP/1.1 connection to a model server: a request out, a response in, again.
 
-The framing is h11's, which comes with `httpx2`; the sockets and TLS are anyio's. What is
-ours is how they are put together for replies of many tiny chunks: a request leaves in
-one write, and all that one read of the socket brought comes out in one piece, where the
-library's own connection passes each chunk through four generators.
+The heads of requests and responses are h11's matter, which comes with `httpx2`; the
+sockets and TLS are anyio's. What is ours is made for replies of many tiny chunks: a
+request leaves in one write, and all that one read of the socket brought comes out in
+one piece, where the library makes an event of each chunk and passes it through four
+generators.
 
 No iterator here is a generator, so leaving a response early leaves nothing suspended.
 """
@@ -19,6 +20,8 @@ import h11
 import httpx2
 from anyio.abc import SocketAttribute
 from anyio.streams.tls import TLSStream
+
+from .._wire.chunked import ChunkedDecoder
 
 if TYPE_CHECKING:
     import ssl
@@ -40,12 +43,14 @@ class Connection:
         stream: the connected stream, TLS included.
     """
 
-    __slots__ = ("_complete", "_expires", "_http", "_socket", "_stream")
+    __slots__ = ("_body", "_complete", "_early", "_expires", "_http", "_socket", "_stream")
 
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
         self._socket = stream.extra(SocketAttribute.raw_socket)
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEADER_BYTES)
+        self._body: ChunkedDecoder | None = None
+        self._early = b""  # of the body, what came together with the head
         self._complete = False
         self._expires = 0.0
 
@@ -89,6 +94,9 @@ class Connection:
         while True:
             event = self._next_event()
             if isinstance(event, h11.Response):
+                if _is_chunked(event):
+                    self._body = ChunkedDecoder()
+                    self._early = self._http.trailing_data[0]
                 return event
             if event is h11.NEED_DATA and not await self._receive():
                 raise httpx2.RemoteProtocolError("the server closed the connection unanswered")
@@ -98,7 +106,21 @@ class Connection:
 
         Raises:
             httpx2.TransportError: the connection broke before the end of the body.
+            ProtocolError: the body is not what its head says.
         """
+        body = self._body
+        if body is None:
+            return await self._read_framed()
+        while not body.complete:
+            data, self._early = self._early or await self._read_socket(), b""
+            if not data:
+                raise httpx2.RemoteProtocolError("the server closed the connection in the body")
+            payload = body.feed(data)
+            if payload:
+                return payload
+        return b""
+
+    async def _read_framed(self) -> bytes:
         pieces = []
         while not self._complete:
             event = self._next_event()
@@ -120,16 +142,20 @@ class Connection:
 
     async def _receive(self) -> bool:
         """Give the parser what the socket has; false when the server has hung up."""
-        try:
-            data = await self._stream.receive(_READ_BYTES)
-        except anyio.EndOfStream:
-            data = b""
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError) as exc:
-            raise httpx2.ReadError(_said(exc)) from exc
+        data = await self._read_socket()
         if not data and self._http.their_state is h11.SEND_RESPONSE:
             return False  # what h11 would say of it is true and explains nothing
         self._http.receive_data(data)
         return bool(data)
+
+    async def _read_socket(self) -> bytes:
+        """Return what the socket has; ``b""`` when the server has hung up."""
+        try:
+            return await self._stream.receive(_READ_BYTES)
+        except anyio.EndOfStream:
+            return b""
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError) as exc:
+            raise httpx2.ReadError(_said(exc)) from exc
 
     def make_ready(self, keepalive: float) -> bool:
         """Prepare for another request; false if there can be none.
@@ -137,9 +163,16 @@ class Connection:
         Args:
             keepalive: for how long it may wait for one, in seconds.
         """
-        if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+        body, self._body = self._body, None
+        if body is not None:
+            if not body.complete or body.surplus or self._http.our_state is not h11.DONE:
+                return False
+            # The parser has not seen the body, so it cannot go on to the next head.
+            self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEADER_BYTES)
+        elif self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+            self._http.start_next_cycle()
+        else:
             return False
-        self._http.start_next_cycle()
         self._expires = time.monotonic() + keepalive
         return True
 
@@ -195,6 +228,17 @@ async def connect(
             raise httpx2.ConnectError(_said(exc)) from exc
         raise
     return Connection(secure)
+
+
+def _is_chunked(head: h11.Response) -> bool:
+    """Whether the body is for `ChunkedDecoder`: chunked, on a connection that may be kept."""
+    chunked = False
+    for name, value in head.headers:
+        if name == b"transfer-encoding":
+            chunked = value.lower() == b"chunked"
+        elif name == b"connection" and b"close" in value.lower():
+            return False
+    return chunked and head.http_version == b"1.1" and head.status_code not in (204, 304)
 
 
 def _is_readable(descriptor: int) -> bool:

@@ -14,7 +14,7 @@ common is used, and their errors are told by name.
 import datetime
 import email.utils
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import anyio
@@ -37,6 +37,10 @@ LEAVE_EARLY: Final = "motet.leave_early"
 
 # What is kept of an error response.
 MAX_ERROR_BYTES: Final = 64 * 1024
+
+
+# Sends a body, with extensions for the request, and returns a response of httpx2 or httpx.
+Send = Callable[[bytes, dict[str, Any]], Awaitable[Any]]
 
 
 class Sink:
@@ -66,16 +70,17 @@ class Exchange:
         phase: what it is doing, or was when it failed.
     """
 
-    def __init__(self, sink: Sink, *, silence_timeout: float | None) -> None:
+    def __init__(
+        self, sink: Sink, *, silence_timeout: float | None, clock: Callable[[], float]
+    ) -> None:
         self._sink = sink
+        self._clock = clock
         self._timeout = math.inf if silence_timeout is None else silence_timeout
         self._scope = anyio.CancelScope()
         self.phase = Phase.CONNECTING
         self._failure: BaseException | None = None
 
-    async def run(
-        self, client: Any, url: Any, *, content: bytes, headers: Mapping[str, str]
-    ) -> None:
+    async def run(self, send: Send, url: str, content: bytes) -> None:
         """Send the request and hand the body to the sink, to its end.
 
         The limit for silence covers connecting, the headers and the first bytes together,
@@ -89,16 +94,8 @@ class Exchange:
         """
         with self._scope:
             self._expect(self._timeout)
-            request = client.build_request(
-                "POST",
-                url,
-                content=content,
-                headers=headers,
-                timeout=None,
-                extensions={"trace": self._trace},
-            )
             try:
-                await self._exchange(client, request)
+                await self._exchange(await send(content, {"trace": self._trace}))
             except Exception as exc:
                 self._failure = self._translated(exc, url)
         if self._failure is not None and not self._sink.complete:
@@ -121,8 +118,7 @@ class Exchange:
             case "http11.send_request_body":
                 self.phase = Phase.HEADERS
 
-    async def _exchange(self, client: Any, request: Any) -> None:
-        response = await client.send(request, stream=True)
+    async def _exchange(self, response: Any) -> None:
         try:
             if not 200 <= response.status_code < 300:
                 body = await self._error_body(response)
@@ -157,7 +153,7 @@ class Exchange:
     def _expect(self, timeout: float) -> None:
         """Give the server *timeout* seconds from now until its next sign of life."""
         # One scope with a moving end: a scope for each read would cost as much as the read.
-        self._scope.deadline = anyio.current_time() + timeout
+        self._scope.deadline = self._clock() + timeout
 
     async def _error_body(self, response: Any) -> bytes:
         body = bytearray()
@@ -169,14 +165,14 @@ class Exchange:
                 self._scope.cancel()
         return bytes(body[:MAX_ERROR_BYTES])
 
-    def _translated(self, exc: Exception, url: Any) -> BaseException:
+    def _translated(self, exc: Exception, url: str) -> BaseException:
         """Return an error of the HTTP library as one of ours."""
         if isinstance(exc, BackendError):
             return exc
         names = {cls.__name__ for cls in type(exc).__mro__}
         if names & {"ConnectError", "ConnectTimeout"}:
             error: BackendError = BackendUnavailable(
-                f"nothing answers at {_origin(str(url))}: {exc}", phase=Phase.CONNECTING
+                f"nothing answers at {_origin(url)}: {exc}", phase=Phase.CONNECTING
             )
         elif "PoolTimeout" in names:
             error = BackendUnavailable(

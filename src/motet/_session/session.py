@@ -65,7 +65,11 @@ S = TypeVar("S")
 _CLOSED: Final = "the session was closed"
 _CLEANED_UP: Final = "the session was cleaned up"
 
-_current: Final[contextvars.ContextVar[MelleaSession]] = contextvars.ContextVar("motet session")
+# The sessions whose blocks are around the running code, outermost first. Not a token in each
+# session, because several tasks may enter the same one, in contexts of their own.
+_entered: Final[contextvars.ContextVar[tuple[MelleaSession, ...]]] = contextvars.ContextVar(
+    "motet sessions", default=()
+)
 
 
 class MelleaSession(BlockingMethods):
@@ -111,7 +115,6 @@ class MelleaSession(BlockingMethods):
         self._turn = threading.Lock()
         self._closed = False
         self._owners: weakref.WeakKeyDictionary[LoopHost, Owner] = weakref.WeakKeyDictionary()
-        self._entered: list[contextvars.Token[MelleaSession]] = []
 
     # Calls.
 
@@ -468,7 +471,7 @@ class MelleaSession(BlockingMethods):
                 setattr(cls, name, function)
 
     def __enter__(self) -> Self:
-        self._entered.append(_current.set(self))
+        _entered.set((*_entered.get(), self))
         return self
 
     def __exit__(
@@ -477,7 +480,11 @@ class MelleaSession(BlockingMethods):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _current.reset(self._entered.pop())
+        entered = list(_entered.get())
+        # Without it if the block was entered elsewhere, as that of a fixture may be.
+        if self in entered:
+            del entered[len(entered) - 1 - entered[::-1].index(self)]
+            _entered.set(tuple(entered))
         self.cleanup(exception=exc)
 
     async def __aenter__(self) -> Self:
@@ -503,12 +510,10 @@ def get_session() -> MelleaSession:
     Raises:
         RuntimeError: there is no such block.
     """
-    try:
-        return _current.get()
-    except LookupError:
-        raise RuntimeError(
-            "No active session found. Use 'with start_session(...):' to create one."
-        ) from None
+    entered = _entered.get()
+    if not entered:
+        raise RuntimeError("No active session found. Use 'with start_session(...):' to create one.")
+    return entered[-1]
 
 
 def _stop_on(host: LoopHost, owner: Owner, reason: str, *, for_good: bool) -> None:

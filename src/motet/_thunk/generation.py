@@ -177,6 +177,7 @@ class Generation:
                 error.partial = self._whole
             self.error, self._traceback = error, error.__traceback__
         self._produce = None  # it reaches the prompt, the backend, the session ...
+        self._scope = None
         if self._bell is not None:
             self._bell.close()
             self._bell = None

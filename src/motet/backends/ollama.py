@@ -100,7 +100,8 @@ class OllamaModelBackend(Backend):
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout should be a number of seconds above 0, not {timeout!r}")
         self._timeout = timeout
-        self._clients = Clients(f"{self.base_url}/api/chat", http_client, max_in_flight)
+        self._url = f"{self.base_url}/api/chat"
+        self._clients = Clients(self._url, _HEADERS, http_client, max_in_flight)
 
     def normalised(self, model_options: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return options under the names of `ModelOption`, checked; Ollama's names are known."""
@@ -121,9 +122,11 @@ class OllamaModelBackend(Backend):
             started = anyio.current_time()
             reply.queued(started - asked)
             sink = _ChatReply(self, reply, started)
-            exchange = Exchange(sink, silence_timeout=_smaller(self._timeout, request))
+            exchange = Exchange(
+                sink, silence_timeout=_smaller(self._timeout, request), clock=reply.host.time
+            )
             try:
-                await exchange.run(client.http, client.url, content=body, headers=_HEADERS)
+                await exchange.run(client.send, self._url, body)
                 sink.end()
             except BackendError as exc:
                 exc.phase = exc.phase or exchange.phase
