@@ -47,9 +47,11 @@ class Sink:
     """Where the bytes of a response go.
 
     Attributes:
+        begun: set by `data` when the reply has begun.
         complete: set by `data` when the reply has come to its end.
     """
 
+    begun = False
     complete = False
 
     def status(self, status: int, headers: Mapping[str, str]) -> None:
@@ -146,9 +148,10 @@ class Exchange:
         except BaseException as exc:
             self._failure = exc
             self._scope.cancel()
-            return
-        self.phase = Phase.STREAMING
-        self._expect(DRAIN_TIMEOUT if self._sink.complete else self._timeout)
+        if self._sink.begun:
+            self.phase = Phase.STREAMING
+        if self._failure is None:
+            self._expect(DRAIN_TIMEOUT if self._sink.complete else self._timeout)
 
     def _expect(self, timeout: float) -> None:
         """Give the server *timeout* seconds from now until its next sign of life."""

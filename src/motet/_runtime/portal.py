@@ -16,6 +16,7 @@ import os
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, Final, TypeVar, TypeVarTuple
 
@@ -37,10 +38,12 @@ class _Call:
         self.future: concurrent.futures.Future[Any] = concurrent.futures.Future()
         self._run = functools.partial(fn, *args)
         self._scope: anyio.CancelScope | None = None
+        self._started = False
         self._cancelled = False
 
     def start(self, host: LoopHost, context: Context) -> None:
         """Start the call's task; runs on the loop."""
+        self._started = True
         try:
             host.spawn(self._fulfil, name="motet call", on_end=self._ended, context=context)
         except BaseException as exc:
@@ -68,6 +71,8 @@ class _Call:
     def cancel(self) -> None:
         """Cancel the call; runs on the loop."""
         self._cancelled = True
+        if not self._started:  # interrupted before it was handed over
+            self.future.cancel()
         if self._scope is not None:
             self._scope.cancel()
 
@@ -92,13 +97,15 @@ def call_in_loop(
         RuntimeError: the loop has ended, or ends before the call does.
     """
     call = _Call(fn, args)
-    host.post(call.start, host, copy_context() if context is None else context)
     try:
+        host.post(call.start, host, copy_context() if context is None else context)
         result: T = call.future.result()
     except BaseException:
+        # Ctrl-C may come at any point, also between the two lines above.
         if not call.future.done():
-            host.post(call.cancel)
-            concurrent.futures.wait([call.future], timeout=EXIT_TIMEOUT)
+            with suppress(RuntimeError):  # the loop has ended, and the call with it
+                host.post(call.cancel)
+                concurrent.futures.wait([call.future], timeout=EXIT_TIMEOUT)
         raise
     return result
 

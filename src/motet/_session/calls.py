@@ -6,24 +6,25 @@ the pending thunk of its answer. Nothing in here waits.
 
 from __future__ import annotations
 
+import difflib
 import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar
 
+from .._language.blocks import CBlock
+from .._language.component import Component
 from .._language.context import SimpleContext
 from .._language.instruction import Instruction
 from .._language.message import Document, Message
+from .._language.requirement import Requirement
 from .._language.text import check_variables, fill_in
-from .._programs.checks import reqify
 from .._programs.sampling.run import begin_sampled
 from .._programs.sampling.strategies import RejectionSamplingStrategy
 from .._thunk.generation import DEFAULT_LINGER
 from .._thunk.thunk import ComputedModelOutputThunk, ModelOutputThunk
 
 if TYPE_CHECKING:
-    from .._language.component import Component
     from .._language.context import Context
-    from .._language.requirement import Requirement
     from .._language.schema import Format
     from .._programs.sampling.base import SamplingStrategy
     from .._runtime.owner import Owner
@@ -111,7 +112,18 @@ def begin(
     owner: Owner | None = None,
     linger: float = DEFAULT_LINGER,
 ) -> ModelOutputThunk[Any]:
-    """Start a generation, with a strategy or without; return its thunk. Not a checkpoint."""
+    """Start a generation, with a strategy or without; return its thunk. Not a checkpoint.
+
+    Raises:
+        TypeError, ValueError, WrongEventLoop, SessionClosed: as `Backend.begin`.
+    """
+    if not isinstance(action, str | CBlock | ModelOutputThunk | Component):
+        raise TypeError(
+            "action should be a component, such as an Instruction or a Message, "
+            f"not {type(action).__name__}"
+        )
+    if requirements is not None:
+        requirements = _requirements("requirements", requirements)
     if strategy is None:
         if requirements:
             _log.warning("without a strategy the requirements are told to the model, not checked")
@@ -177,6 +189,37 @@ def split_message(content: str, role: str, options: ChatOptions) -> tuple[Messag
     return Message(role, text, images=images, documents=documents), rest
 
 
+def check_options(call: str, options: Mapping[str, Any], known: type) -> None:
+    """Refuse keywords that a call does not have, and flags that are none.
+
+    Args:
+        call: the name of the call.
+        options: its keywords.
+        known: the class of mappings, of those in this module, that has the keywords.
+
+    Raises:
+        TypeError: names the keyword.
+    """
+    names = list(known.__annotations__)
+    for name in options:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(names)}"
+            raise TypeError(f"{call}() has no keyword {name!r}; {hint}")
+    check_flags(tool_calls=options.get("tool_calls", False))
+
+
+def check_flags(**flags: object) -> None:
+    """Refuse flags that are neither True nor False.
+
+    Raises:
+        TypeError: names the first.
+    """
+    for name, flag in flags.items():
+        if not isinstance(flag, bool):
+            raise TypeError(f"{name} should be True or False, not {flag!r}")
+
+
 def check_results_wanted(wanted: bool, strategy: SamplingStrategy | None) -> None:
     """Refuse sampling results of a call that does not sample.
 
@@ -196,18 +239,41 @@ def listed_requirements(
     """Return what a ``validate`` call is to check, as requirements.
 
     Raises:
-        TypeError: an element is neither a requirement nor text.
+        TypeError: *reqs* or an element of it is neither a requirement nor text.
     """
-    given = reqs if isinstance(reqs, list | tuple) else [reqs]
-    return [reqify(each) for each in given]
+    if isinstance(reqs, str | Requirement):
+        return _requirements("reqs", [reqs])
+    return _requirements("reqs", reqs)
+
+
+def _requirements(what: str, given: Any) -> list[Requirement]:
+    # A string is a sequence of strings, too, and never meant as one.
+    if isinstance(given, str | Requirement) or not isinstance(given, Sequence):
+        raise TypeError(
+            f"{what} should be a list of strings and Requirements, not {type(given).__name__}"
+        )
+    for position, each in enumerate(given):
+        if not isinstance(each, str | Requirement):
+            raise TypeError(
+                f"{what}[{position}] should be a string or a Requirement, not {type(each).__name__}"
+            )
+    return [Requirement(each) if isinstance(each, str) else each for each in given]
 
 
 def validation_context(context: Context, output: Any, input: Any) -> Context:  # noqa: A002
-    """Return the context whose last output is to be validated."""
+    """Return the context whose last output is to be validated.
+
+    Raises:
+        TypeError: *input* is nothing that can be said.
+    """
     if output is None:
         return context
     alone = SimpleContext()
     if input is not None:
+        if not isinstance(input, str | CBlock | ModelOutputThunk | Component):
+            raise TypeError(
+                f"input should be a string, a block or a component, not {type(input).__name__}"
+            )
         alone = alone.add(input)
     if isinstance(output, str):
         output = ModelOutputThunk(output)

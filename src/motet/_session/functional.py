@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from .._language.component import Component
-from .._language.context import ContextT
+from .._language.context import Context, ContextT
 from .._runtime.host import current_host
 from .._runtime.owner import current_owner
 from .blocking import run
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Unpack
 
-    from .._language.context import Context
     from .._language.message import Message
     from .._language.requirement import Requirement, ValidationResult
     from .._language.schema import Format
@@ -36,7 +35,16 @@ S = TypeVar("S")
 
 
 def _session(context: ContextT, backend: Backend) -> MelleaSession:
-    """Return a session for one call, owned by whatever owns the caller."""
+    """Return a session for one call, owned by whatever owns the caller.
+
+    Raises:
+        TypeError: *context* is no context, or *backend* no backend.
+    """
+    if not isinstance(context, Context):
+        raise TypeError(
+            f"context should be a Context, not {type(context).__name__}; "
+            "the arguments end with the context and the backend, in this order"
+        )
     session = MelleaSession(backend, context)
     host = current_host()
     owner = current_owner(host)

@@ -39,7 +39,10 @@ from .calls import (
     InstructOptions,
     ToolOptions,
     begin,
+    check_flags,
+    check_options,
     check_results_wanted,
+    checked_text,
     computed,
     listed_requirements,
     split_instruction,
@@ -105,6 +108,8 @@ class MelleaSession(BlockingMethods):
             raise TypeError(f"backend should be a Backend, not {type(backend).__name__}")
         if ctx is not None and not isinstance(ctx, Context):
             raise TypeError(f"ctx should be a Context, not {type(ctx).__name__}")
+        if not isinstance(linger, int | float):
+            raise TypeError(f"linger should be a number of seconds from 0, not {linger!r}")
         if not linger >= 0:
             raise ValueError(f"linger should be a number of seconds from 0, not {linger!r}")
         self.id: str = session_id or str(uuid.uuid4())
@@ -180,6 +185,8 @@ class MelleaSession(BlockingMethods):
                 `avalue`.
         """
         await anyio.lowlevel.checkpoint()
+        check_flags(return_sampling_results=return_sampling_results, await_result=await_result)
+        check_options("instruct", options, InstructOptions)
         action, rest = split_instruction(description, options)
         check_results_wanted(return_sampling_results, rest["strategy"])
         context = self.ctx
@@ -241,6 +248,8 @@ class MelleaSession(BlockingMethods):
             GenerationCancelled, DependencyError: as `ainstruct`.
         """
         await anyio.lowlevel.checkpoint()
+        check_flags(return_sampling_results=return_sampling_results, await_result=await_result)
+        check_options("act", options, ActOptions)
         rest: dict[str, Any] = {"strategy": DEFAULT_STRATEGY, **options}
         check_results_wanted(return_sampling_results, rest["strategy"])
         context = self.ctx
@@ -267,6 +276,7 @@ class MelleaSession(BlockingMethods):
             BackendError, GenerationCancelled: there is no full answer.
         """
         await anyio.lowlevel.checkpoint()
+        check_options("chat", options, ChatOptions)
         message, rest = split_message(content, role, options)
         thunk: ModelOutputThunk[Message] = self._start(message, **rest)
         answer = (await computed(thunk)).parsed_repr
@@ -304,6 +314,12 @@ class MelleaSession(BlockingMethods):
         """
         await anyio.lowlevel.checkpoint()
         requirements = listed_requirements(reqs)
+        if generate_logs is not None and not isinstance(generate_logs, list):
+            raise TypeError(
+                f"generate_logs should be a list to append to, not {type(generate_logs).__name__}"
+            )
+        # A function takes no options, and a mistake in them is one all the same.
+        self.backend.normalised(model_options)
         if isinstance(output, ModelOutputThunk):
             await output
         context = validation_context(self.ctx, output, input)
@@ -348,7 +364,9 @@ class MelleaSession(BlockingMethods):
             GenerationCancelled, DependencyError: as `ainstruct`.
         """
         await anyio.lowlevel.checkpoint()
-        thunk = self._start(as_query(obj, query), **options)
+        check_flags(await_result=await_result)
+        check_options("query", options, ToolOptions)
+        thunk = self._start(as_query(obj, checked_text("query", query)), **options)
         return await computed(thunk) if await_result else thunk
 
     async def atransform(
@@ -372,7 +390,8 @@ class MelleaSession(BlockingMethods):
             Exception: every tool that was called failed; the error of the first.
         """
         await anyio.lowlevel.checkpoint()
-        action = as_transform(obj, transformation)
+        check_options("transform", options, CallOptions)
+        action = as_transform(obj, checked_text("transformation", transformation))
         thunk = await computed(self._start(action, tool_calls=True, **options))
         if not thunk.tool_calls:
             return thunk
@@ -390,8 +409,9 @@ class MelleaSession(BlockingMethods):
             context = self.ctx
             if context.previous_turn_is_pending():
                 _log.warning(
-                    "a turn is added to a conversation whose last answer is still on its way; "
-                    "it will be put into words when that has arrived"
+                    "a turn is added to a conversation whose last answer is still on its way: "
+                    "it waits for that answer. Nothing is lost; where calls do not depend on "
+                    "each other, a SimpleContext lets them run at the same time"
                 )
             thunk = begin(
                 action, context, self.backend, owner=self._owner(), linger=self._linger, **options
@@ -466,6 +486,8 @@ class MelleaSession(BlockingMethods):
         Args:
             extras: the class.
         """
+        if not isinstance(extras, type):
+            raise TypeError(f"extras should be a class, not {type(extras).__name__}")
         for name, function in vars(extras).items():
             if callable(function) and not name.startswith("__"):
                 setattr(cls, name, function)

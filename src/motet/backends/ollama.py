@@ -157,7 +157,6 @@ class _ChatReply(Sink):
         self._started = started
         self._lines = LineSplitter()
         self._record = ReplyRecord()
-        self._silent = True
 
     def data(self, data: bytes) -> None:
         for line in self._lines.feed(data):
@@ -167,8 +166,8 @@ class _ChatReply(Sink):
         chunk = decode_chunk(line)
         if chunk.error:
             raise ReplyError(f"the server reported an error: {chunk.error_text()}")
-        if self._silent:
-            self._silent = False
+        if not self.begun:
+            self.begun = True
             self._reply.begun(anyio.current_time() - self._started)
         self._record.add(chunk)
         message = chunk.message
