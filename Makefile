@@ -91,8 +91,8 @@ $(BIN)/python:
 # The build backend comes first, so that constraints.txt holds for it, too.
 $(VENV)/.run-installed: $(REQUIREMENTS) | $(BIN)/python
 	@echo 'Installing motet into $(VENV) ...'
-	@$(PIP_INSTALL) hatchling editables
-	@$(PIP_INSTALL) --no-build-isolation -e '.[all]' -e compat
+	@$(PIP_INSTALL) hatchling editables setuptools wheel
+	@$(PIP_INSTALL) --no-build-isolation -e '.[cli,uvloop]' -e compat
 	@touch $@
 
 $(VENV)/.test-installed: $(VENV)/.run-installed

@@ -91,7 +91,9 @@ async def test_tasks_and_worker_threads_that_are_started_in_a_block_see_its_sess
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(look)
         seen.append(await anyio.to_thread.run_sync(get_session))
-        seen.append(m.validate(motet.Requirement("x", lambda _: seen.append(get_session()) or True)))
+        seen.append(
+            m.validate(motet.Requirement("x", lambda _: seen.append(get_session()) or True))
+        )
     assert seen[0] is seen[1] is seen[2] is m
 
 

@@ -37,6 +37,17 @@ def run(call: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **kwargs: Any
     return default_portal().call(functools.partial(call, *args, **kwargs))
 
 
+def waiting(options: Mapping[str, object]) -> dict[str, Any]:
+    """Return the keywords of a call without await as its async twin takes them.
+
+    Raises:
+        TypeError: they say whether to wait.
+    """
+    if "await_result" in options:
+        raise TypeError("a call without await waits in any case; leave await_result away")
+    return {**options, "await_result": True}
+
+
 class BlockingMethods:
     """The half of `MelleaSession` that blocks the calling thread.
 
@@ -80,8 +91,7 @@ class BlockingMethods:
             self.ainstruct,
             description,
             return_sampling_results=return_sampling_results,
-            await_result=True,
-            **options,
+            **waiting(options),
         )
 
     @overload
@@ -112,8 +122,7 @@ class BlockingMethods:
             self.aact,
             action,
             return_sampling_results=return_sampling_results,
-            await_result=True,
-            **options,
+            **waiting(options),
         )
 
     def chat(self, content: str, role: str = "user", **options: Unpack[ChatOptions]) -> Message:
@@ -147,9 +156,7 @@ class BlockingMethods:
         self, obj: Any, query: str, **options: Unpack[ToolOptions]
     ) -> ComputedModelOutputThunk[str]:
         """Ask about an object and wait for the answer; see `aquery`."""
-        answer: ComputedModelOutputThunk[str] = run(
-            self.aquery, obj, query, await_result=True, **options
-        )
+        answer: ComputedModelOutputThunk[str] = run(self.aquery, obj, query, **waiting(options))
         return answer
 
     def transform(self, obj: Any, transformation: str, **options: Unpack[CallOptions]) -> Any:

@@ -15,7 +15,7 @@ from .._language.component import Component
 from .._language.context import Context, ContextT
 from .._runtime.host import current_host
 from .._runtime.owner import current_owner
-from .blocking import run
+from .blocking import run, waiting
 from .session import MelleaSession
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ def instruct(
 ) -> tuple[ComputedModelOutputThunk[str], ContextT]: ...
 def instruct(description: str, context: ContextT, backend: Backend, **options: Any) -> Any:
     """Give the model a task and wait for its answer; see `MelleaSession.ainstruct`."""
-    return run(ainstruct, description, context, backend, await_result=True, **options)
+    return run(ainstruct, description, context, backend, **waiting(options))
 
 
 @overload
@@ -245,7 +245,7 @@ def act(
 ) -> tuple[ComputedModelOutputThunk[S], ContextT]: ...
 def act(action: Component[Any], context: ContextT, backend: Backend, **options: Any) -> Any:
     """Say a component to the model and wait for the answer; see `MelleaSession.aact`."""
-    return run(aact, action, context, backend, await_result=True, **options)
+    return run(aact, action, context, backend, **waiting(options))
 
 
 def chat(
@@ -296,7 +296,7 @@ def query(
 ) -> tuple[ComputedModelOutputThunk[str], ContextT]:
     """Ask about an object and wait for the answer; see `MelleaSession.aquery`."""
     answer: tuple[ComputedModelOutputThunk[str], ContextT] = run(
-        aquery, obj, query, context, backend, await_result=True, **options
+        aquery, obj, query, context, backend, **waiting(options)
     )
     return answer
 
