@@ -216,7 +216,7 @@ class Backend(ABC):
             _log.warning("a reply with a format cannot call tools, so none are offered: %r", action)
             tool_calls = False
         tools = tools_of_options(options.get(ModelOption.TOOLS)) if tool_calls else None
-        call = _Call(self, action, ctx, needed, heard, options, schema, tools)
+        call = _Call(self, action, ctx, needed, heard, options, format, schema, tools)
         generation = Generation(call.produce, host=host, owner=owner, linger=linger)
         thunk: ModelOutputThunk[Any] = ModelOutputThunk.pending(generation)
         call.thunk = thunk
@@ -241,6 +241,7 @@ class _Call:
     needed: Sequence[ModelOutputThunk[Any]]
     heard: Sequence[ModelOutputThunk[Any]]
     options: Mapping[str, Any]
+    format: Any  # as it was given
     schema: Mapping[str, Any] | None
     tools: Mapping[str, Tool] | None  # those of the options; None if there are to be none
     thunk: ModelOutputThunk[Any] = attrs.field(init=False)
@@ -310,4 +311,11 @@ class _Call:
             model_output=self.thunk.raw.response,
             action=self.action,
             result=self.thunk,
+            extra={
+                "format": self.format,
+                "thinking": self.options.get(ModelOption.THINKING),
+                "tools_available": dict(request.tools),
+                "tools_called": self.thunk.tool_calls,
+                "seed": self.options.get(ModelOption.SEED),
+            },
         )
