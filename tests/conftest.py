@@ -1,5 +1,6 @@
 """What every test may use: the event loops that motet promises to run on."""
 
+import signal
 from typing import Final
 
 import pytest
@@ -26,3 +27,9 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object
     if loop in VIRTUAL_LOOPS:
         return VIRTUAL_LOOPS[loop]()
     return REAL_LOOPS[loop]
+
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and with them the
+# programs that they start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -270,6 +270,7 @@ async def test_a_copy_goes_its_own_way_from_the_same_context() -> None:
             assert len(m.ctx.as_list()) == 2
 
 
+@on_virtual_time
 async def test_a_copy_may_be_made_while_an_answer_is_pending() -> None:
     backend = ScriptedBackend([[1.0, "one"], "two"])
     async with MelleaSession(backend, ChatContext()) as m:

@@ -26,6 +26,7 @@ from motet.testing import ModelServer, Reply, Stall
 from motet.testing.leaks import no_leaks
 from programs.scripted import ScriptedBackend
 from session.forms import METHODS, session
+from virtual_time import on_virtual_time
 
 NEVER = [math.inf]
 
@@ -231,6 +232,7 @@ async def test_closing_has_stopped_everything_when_it_returns(server: ModelServe
 
 
 @pytest.mark.anyio
+@on_virtual_time
 async def test_what_a_copy_has_running_is_its_own() -> None:
     backend = ScriptedBackend([[1.0, "good"], NEVER])
     async with MelleaSession(backend) as m:
@@ -275,7 +277,10 @@ def test_a_session_may_be_used_on_one_event_loop_after_another(
         backend, options = REAL_LOOPS[second]
         assert anyio.run(chat, "c", backend=backend, backend_options=options) == "three"
         assert str(m.chat("d")) == "four"
-    assert [str(each) for each in m.ctx.as_list()] == "a one b two c three d four".split()
+    assert [str(each) for each in m.ctx.as_list()] == [
+        *("a", "one", "b", "two"),
+        *("c", "three", "d", "four"),
+    ]
     assert [len(request.body["messages"]) for request in server.replies] == [1, 3, 5, 7]
 
 

@@ -62,7 +62,7 @@ class TemplateFormatter:
                 f"template_path should be the path of a folder, not {type(template_path).__name__}"
             )
         self.model_id = model_id
-        self.template_path = Path(template_path) if template_path else None
+        self.template_path: Path | None = Path(template_path) if template_path else None
         self._use_template_cache = use_template_cache
         self._environment: Environment | None = None
         self._found: dict[tuple[str, ...], _Template] = {}

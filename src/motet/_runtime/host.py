@@ -39,12 +39,12 @@ class LoopHost:
 
     def __init__(self, native: object) -> None:
         self.loop: AsyncioLoop | TrioLoop = adapt(native)
-        self.closed = False
-        self.label = ""  # what users know it as, where they did not make it
-        self.is_here = self.loop.is_here
-        self.current_task = self.loop.current_task
-        self.post = self.loop.post
-        self.time = self.loop.time
+        self.closed: bool = False
+        self.label: str = ""  # what users know it as, where they did not make it
+        self.is_here: Callable[[], bool] = self.loop.is_here
+        self.current_task: Callable[[], object] = self.loop.current_task
+        self.post: Callable[..., None] = self.loop.post
+        self.time: Callable[[], float] = self.loop.time
         self._resources: dict[Hashable, Any] = {}
         self._closers: list[Callable[[], Awaitable[object]]] = []
         self._lifespan = self._live()

@@ -30,7 +30,7 @@ _MOST_AWAITS: Final = 100
 class Loop(Protocol):
     """What the runtime needs of an event loop."""
 
-    native: Callable[[], object]  # the native object, None once it is gone
+    native: Callable[[], Any]  # the native object, None once it is gone
     library: str  # the name of the library that runs it
     serial: int  # unique in this process, unlike id()
     lets_out: tuple[type[BaseException], ...]  # what a task we start may end with
@@ -79,12 +79,16 @@ class AsyncioLoop:
 
     def __init__(self, native: Any) -> None:
         asyncio = sys.modules["asyncio"]
-        self.serial = next(_serials)
+        self.serial: int = next(_serials)
         self.passes_interrupts = True
-        self.lets_out = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt)
+        self.lets_out: tuple[type[BaseException], ...] = (
+            asyncio.CancelledError,
+            GeneratorExit,
+            KeyboardInterrupt,
+        )
         # Weak, because the registry that finds us is keyed weakly by the loop, and a
         # value that reaches its key would keep every loop alive for good.
-        self.native = weakref.ref(native)
+        self.native: Callable[[], Any] = weakref.ref(native)
         self._running_loop: Callable[[], object] = asyncio._get_running_loop
         self._current_task: Callable[[], object] = asyncio.current_task
         # asyncio itself keeps tasks weakly.
@@ -187,11 +191,11 @@ class TrioLoop:
 
     def __init__(self, native: Any) -> None:
         self._lowlevel = sys.modules["trio"].lowlevel
-        self.serial = next(_serials)
+        self.serial: int = next(_serials)
         self.passes_interrupts = False
         # Anything else that leaves a system task kills the whole run.
-        self.lets_out = (sys.modules["trio"].Cancelled,)
-        self.native = weakref.ref(native)
+        self.lets_out: tuple[type[BaseException], ...] = (sys.modules["trio"].Cancelled,)
+        self.native: Callable[[], Any] = weakref.ref(native)
         self._ended = False
         self._last_words: set[weakref.ref[Any]] = set()
 

@@ -93,7 +93,6 @@ class MelleaSession(BlockingMethods):
     Attributes:
         id: the name for logs.
         backend: as given.
-        ctx: the context that the next call will use.
     """
 
     def __init__(
@@ -114,12 +113,23 @@ class MelleaSession(BlockingMethods):
             raise ValueError(f"linger should be a number of seconds from 0, not {linger!r}")
         self.id: str = session_id or str(uuid.uuid4())
         self.backend = backend
-        self.ctx: Context = SimpleContext() if ctx is None else ctx
-        self.ctx = self.ctx.bound_to(backend.model_id, backend.formatter)
+        given = SimpleContext() if ctx is None else ctx
+        self._ctx: Context = given.bound_to(backend.model_id, backend.formatter)
         self._linger = linger
         self._turn = threading.Lock()
         self._closed = False
         self._owners: weakref.WeakKeyDictionary[LoopHost, Owner] = weakref.WeakKeyDictionary()
+
+    @property
+    def ctx(self) -> Context:
+        """The context that the next call will use."""
+        return self._ctx
+
+    @ctx.setter
+    def ctx(self, ctx: Context) -> None:
+        if not isinstance(ctx, Context):
+            raise TypeError(f"ctx should be a Context, not {type(ctx).__name__}")
+        self._ctx = ctx
 
     # Calls.
 

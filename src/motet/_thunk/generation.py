@@ -71,8 +71,8 @@ class Generation:
         owner: Owner | None = None,
         linger: float = DEFAULT_LINGER,
     ) -> None:
-        self.state = GenerationState.BLANK
-        self.host = host
+        self.state: GenerationState = GenerationState.BLANK
+        self.host: LoopHost | None = host
         self.error: BaseException | None = None
         self._produce = produce
         self._owner = owner

@@ -114,9 +114,9 @@ class ModelOutputThunk(Generic[S]):
         self._raw: RawProviderResponse | None = None
         self.meta: dict[str, Any] = {} if meta is None else meta
         self.parsed_repr: S | None = parsed_repr
-        self.tool_calls = tool_calls
+        self.tool_calls: Mapping[str, Any] | None = tool_calls
         self._thoughts: list[str] | None = None if value is None else []
-        self.generation = GenerationMetadata()
+        self.generation: GenerationMetadata = GenerationMetadata()
         self.generate_log: GenerateLog | None = None
         self.error: Exception | None = None
         self.sampling_result: Any = None  # its class is of a layer above

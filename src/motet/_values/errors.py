@@ -77,7 +77,7 @@ class BackendError(MotetError):
     partial: str = attrs.field(default="", kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        self.args = (self.message,)
+        Exception.__init__(self, self.message)
 
     def locate(
         self, *, backend: str, model: str, phase: Phase | None = None, attempt: int = 1
@@ -170,7 +170,7 @@ class GenerationCancelled(MotetError):
     partial: str = attrs.field(default="", kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        self.args = (self.reason,)
+        Exception.__init__(self, self.reason)
 
     def __str__(self) -> str:
         if not self.partial:
@@ -196,7 +196,7 @@ class DependencyError(MotetError):
     partial: str = attrs.field(default="", kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        self.args = (self.message,)
+        Exception.__init__(self, self.message)
 
     def __str__(self) -> str:
         cause = self.__cause__
@@ -212,7 +212,7 @@ class _FanOutError(MotetError):
     errors: Sequence[Exception] = ()
 
     def __attrs_post_init__(self) -> None:
-        self.args = (self.message,)
+        Exception.__init__(self, self.message)
 
     def __str__(self) -> str:
         if not self.errors:

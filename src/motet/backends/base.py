@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import attrs
@@ -72,7 +72,8 @@ class Reply:
         assert generation.host is not None
         self._thunk = thunk
         self._request = request
-        self.feed = generation.feed  # bound once: it is called for every token
+        # Bound once: it is called for every token.
+        self.feed: Callable[[str], None] = generation.feed
         self.host: LoopHost = generation.host
 
     def think(self, text: str) -> None:

@@ -93,10 +93,13 @@ class OllamaModelBackend(Backend):
                 )
             model_id = model_id.ollama_name
         super().__init__(model_id, formatter=formatter, model_options=model_options)
-        if base_url is None:
-            self.base_url = base_url_from_host(os.environ.get("OLLAMA_HOST"))
-        else:
-            self.base_url = base_url_from_host(base_url, name="base_url")
+        if base_url is not None and not isinstance(base_url, str):
+            raise TypeError(f"base_url should be a string, not {type(base_url).__name__}")
+        self.base_url: str = (
+            base_url_from_host(os.environ.get("OLLAMA_HOST"))
+            if base_url is None
+            else base_url_from_host(base_url, name="base_url")
+        )
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout should be a number of seconds above 0, not {timeout!r}")
         self._timeout = timeout

@@ -40,7 +40,7 @@ class ReplyMismatch(ComponentParseError):
     def __init__(self, function: str, reply: str, reasons: Sequence[str]) -> None:
         self.function = function
         self.reply = reply
-        self.reasons = list(reasons)
+        self.reasons: list[str] = list(reasons)
         shown = reply if len(reply) <= _MOST_SHOWN else f"{reply[:_MOST_SHOWN]}..."
         super().__init__(
             f"the reply does not fit what {function}() returns: {'; '.join(reasons)}; "

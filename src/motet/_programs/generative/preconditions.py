@@ -28,7 +28,7 @@ class PreconditionException(MotetError):
 
     def __init__(self, message: str, validation: Sequence[ValidationResult]) -> None:
         super().__init__(message)
-        self.validation = list(validation)
+        self.validation: list[ValidationResult] = list(validation)
 
 
 class ArgPreconditionRequirement(Requirement):

@@ -100,7 +100,9 @@ class BaseSamplingStrategy(SamplingStrategy):
         check_budget("concurrency_budget", concurrency_budget)
         self.loop_budget = loop_budget
         self.concurrency_budget = concurrency_budget
-        self.requirements = None if requirements is None else _reqified(requirements)
+        self.requirements: list[Requirement] | None = (
+            None if requirements is None else _reqified(requirements)
+        )
 
     @staticmethod
     @abstractmethod

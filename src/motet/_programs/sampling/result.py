@@ -56,10 +56,10 @@ class SamplingResult(CBlock, Generic[S]):
         super().__init__(sample_generations[result_index].value)
         self.result_index = result_index
         self.success = success
-        self.sample_generations = list(sample_generations)
-        self.sample_validations = list(sample_validations)
-        self.sample_actions = list(sample_actions)
-        self.errors = tuple(errors)
+        self.sample_generations: list[ModelOutputThunk[S]] = list(sample_generations)
+        self.sample_validations: list[Validations] = list(sample_validations)
+        self.sample_actions: list[Any] = list(sample_actions)
+        self.errors: tuple[Exception, ...] = tuple(errors)
         self._contexts = list(sample_contexts)
         # Or else the context before, and what each attempt has added to it.
         self._base: Callable[[], Context | None] | None = None

@@ -176,7 +176,7 @@ class MajorityVotingStrategy(VotingStrategy):
             loop_budget=loop_budget,
             requirements=requirements,
         )
-        self.key = key or _text
+        self.key: Callable[[Thunk], Hashable] = key or _text
 
     def is_decided(self, candidates: Candidates, outstanding: int) -> bool:
         """Tell whether the leader is further ahead than there are votes to come."""
