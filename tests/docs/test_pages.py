@@ -86,3 +86,9 @@ def test_outputs_may_leave_things_open() -> None:
     assert pattern.fullmatch("a b c\nthe end\n")
     assert not pattern.fullmatch("a b\nthe end\n")
     assert not pattern.fullmatch("a b c\nthe end?\n")
+
+
+def test_every_example_stands_on_the_first_page() -> None:
+    page = ROOT / "docs" / "index.md"
+    for example in sorted((ROOT / "examples").glob("*.py")):
+        assert f"../examples/{example.name}" in links_of(page), f"{example.name} is not listed"

@@ -60,7 +60,7 @@ class Parted(Component[str]):
         return [self.reply]
 
     def format_for_llm(self) -> TemplateRepresentation:
-        return TemplateRepresentation(self, {"it": str(self.reply)}, template="parted: {{ it }}")
+        return TemplateRepresentation(self, {"it": self.reply}, template="parted: {{ it }}")
 
     def _parse(self, computed: Thunk) -> str:
         return computed.value or ""
@@ -185,11 +185,13 @@ async def test_a_call_that_is_given_up_drops_its_interest(place: str, server: Mo
             await anyio.wait_all_tasks_blocked()
             assert interest(first) == 1
             tasks.cancel_scope.cancel()
+        # Not by awaiting it, which would be new interest.
+        with anyio.fail_after(10):
+            await server.wait_idle()
+            await anyio.wait_all_tasks_blocked()
         with anyio.fail_after(10), pytest.raises(GenerationCancelled):
             await first
         assert interest(first) == 0
-        with anyio.fail_after(10):
-            await server.wait_idle()
     assert len(server.replies) == 1
 
 
@@ -247,10 +249,11 @@ async def test_all_attempts_of_a_strategy_use_the_same_input(
     good = Requirement("be good", simple_validate(lambda text: text == "good"))
     async with session(server) as m:
         top = await m.ainstruct("First.")
-        thunk = await m.ainstruct(
-            "Next: {{it}}", user_variables={"it": top}, requirements=[good], strategy=strategy
-        )
-        assert await thunk == "bad"
+        async with MelleaSession(m.backend, ChatContext()) as other:
+            thunk = await other.ainstruct(
+                "Next: {{it}}", user_variables={"it": top}, requirements=[good], strategy=strategy
+            )
+            assert await thunk == "bad"
     assert len(server.replies) == 4
     for request in server.replies[1:]:
         assert "Next: top" in request.body["messages"][0]["content"]
