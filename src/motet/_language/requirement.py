@@ -211,9 +211,16 @@ class Requirement(Component[str]):
     async def _checked(
         self, fn: Callable[[Any], Verdict | Awaitable[Verdict]], ctx: Context
     ) -> ValidationResult:
-        verdict = await anyio.to_thread.run_sync(fn, ctx) if self.in_thread else fn(ctx)
-        if isinstance(verdict, Awaitable):
-            verdict = await verdict
+        try:
+            verdict = await anyio.to_thread.run_sync(fn, ctx) if self.in_thread else fn(ctx)
+            if isinstance(verdict, Awaitable):
+                verdict = await verdict
+        except (TypeError, AttributeError) as exc:
+            exc.add_note(
+                "a validation function is given a context; for a function of the text, "
+                "use simple_validate()"
+            )
+            raise
         return as_result(verdict, getattr(fn, "__qualname__", repr(fn)))
 
     async def _judged(

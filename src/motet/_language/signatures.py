@@ -8,6 +8,7 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
+from types import FunctionType
 from typing import Any
 
 
@@ -18,8 +19,15 @@ def name_of(func: Callable[..., Any]) -> str:
     return name if isinstance(name, str) else type(func).__name__
 
 
-def resolved_signature(func: Callable[..., Any]) -> inspect.Signature:
+def resolved_signature(
+    func: Callable[..., Any], *, parameters_only: bool = False
+) -> inspect.Signature:
     """Return the signature of *func* with types in place of text.
+
+    Args:
+        func: the function.
+        parameters_only: leave the annotation of the result as it is; it may name a class
+            that is local to a function, and then nobody can tell what it means.
 
     Raises:
         TypeError: it has no signature, or an annotation names something unknown.
@@ -29,7 +37,10 @@ def resolved_signature(func: Callable[..., Any]) -> inspect.Signature:
     except ValueError as exc:
         raise TypeError(f"{name_of(func)}() does not tell its parameters: {exc}") from exc
     try:
-        hints = typing.get_type_hints(_annotated(func), include_extras=True)
+        annotated = _annotated(func)
+        if parameters_only and isinstance(annotated, FunctionType):
+            annotated = _without_result(annotated)
+        hints = typing.get_type_hints(annotated, include_extras=True)
     except NameError as exc:
         raise TypeError(
             f"an annotation of {name_of(func)}() names {exc.name!r}, which its module does not "
@@ -86,3 +97,11 @@ def _annotated(func: Any) -> Any:
     if inspect.isclass(func):
         return func.__init__
     return func if inspect.isroutine(func) else type(func).__call__
+
+
+def _without_result(func: FunctionType) -> FunctionType:
+    twin = FunctionType(func.__code__, func.__globals__, func.__name__, None, func.__closure__)
+    twin.__annotations__ = {
+        name: hint for name, hint in func.__annotations__.items() if name != "return"
+    }
+    return twin

@@ -178,7 +178,11 @@ def check_here(host: LoopHost, what: str) -> None:
         return
     native = running_native()
     here = _hosts.get(native) if native is not None else None
-    running = "no event loop is running here" if native is None else f"this is {here or 'another'}"
+    running = (
+        "no event loop is running here"
+        if native is None
+        else f"this is {f'the {here}' if here else 'another'}"
+    )
     if host.closed or host.loop.is_closed():
         raise WrongEventLoop(
             f"{what} belongs to the {host}, which is over, and {running}; "

@@ -28,6 +28,7 @@ from .._runtime.host import LoopHost, current_host
 from .._runtime.owner import Owner
 from .._runtime.unwinding import see_through
 from .._thunk.generation import DEFAULT_LINGER
+from .._thunk.inputs import wait_for_inputs
 from .._thunk.thunk import ComputedModelOutputThunk, ModelOutputThunk
 from ..backends.base import Backend
 from .blocking import BlockingMethods
@@ -319,6 +320,8 @@ class MelleaSession(BlockingMethods):
             One result for each requirement, in their order.
 
         Raises:
+            TypeError: an argument is of the wrong type; names it.
+            DependencyError: *output* is a reply that failed.
             BackendError: a judge's call failed.
             Exception: what a requirement's function raises.
         """
@@ -331,7 +334,7 @@ class MelleaSession(BlockingMethods):
         # A function takes no options, and a mistake in them is one all the same.
         self.backend.normalised(model_options)
         if isinstance(output, ModelOutputThunk):
-            await output
+            await wait_for_inputs([output])
         context = validation_context(self.ctx, output, input)
         with self._owner().current():
             results = await validate_all(

@@ -48,7 +48,7 @@ class Parameters:
         self._name = name_of(func)
         self._parameters = [
             parameter
-            for parameter in resolved_signature(func).parameters.values()
+            for parameter in resolved_signature(func, parameters_only=True).parameters.values()
             if parameter.kind in _NAMED
         ]
         self._model = self._make_model()
