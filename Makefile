@@ -6,6 +6,7 @@ VENV ?= .venv
 PYTHONS ?= 3.11 3.12 3.13
 ARGS ?=
 # The percentage of branches and lines below which `make test` fails.
+WORKERS ?= 2
 COVERAGE_FLOOR ?= 0
 
 BIN := $(VENV)/bin
@@ -27,11 +28,12 @@ help:  ## print this list
 demo: $(VENV)/.run-installed  ## run the demo; LOOP=trio BACKEND=ollama MODEL=... LIMIT=8, or ARGS="--loop trio"
 	@$(BIN)/motet demo $(DEMO_ARGS)
 
-# `coverage run` starts before pytest does, so what plugins import is counted, too.
+# `coverage run` starts before pytest does, so what plugins import is counted, too. The variables
+# are for the processes that share the tests, which would not see options of the interpreter.
 test: $(VENV)/.test-installed  ## run the tests with branch coverage; ARGS="tests/test_import.py -k name"
 	@$(BIN)/python -m coverage erase
 	@failed=0; \
-	$(BIN)/python -X dev -W error -m coverage run -m pytest $(ARGS) || failed=1; \
+	PYTHONDEVMODE=1 PYTHONWARNINGS=error $(BIN)/python -m coverage run -m pytest -n $(WORKERS) $(ARGS) || failed=1; \
 	$(BIN)/python -m coverage combine --quiet || failed=1; \
 	$(BIN)/python -m coverage report --skip-empty --fail-under=$(COVERAGE_FLOOR) || failed=1; \
 	exit $$failed

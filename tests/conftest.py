@@ -1,5 +1,6 @@
 """What every test may use: the event loops that motet promises to run on."""
 
+import os
 import signal
 from typing import Final
 
@@ -33,3 +34,8 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object
 # programs that they start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The tests run in Python's development mode with warnings as errors, and are told so by
+# variables, for the processes that share the work. The programs they start run as users' do.
+for _name in ("PYTHONDEVMODE", "PYTHONWARNINGS"):
+    os.environ.pop(_name, None)

@@ -32,7 +32,7 @@ async def test_the_first_success_leaves_no_request_at_the_server() -> None:
             requirements=[GOOD],
         )
         assert await thunk == "good"
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             while server.serving:
                 await anyio.lowlevel.checkpoint()
         assert len(server.replies) == 3
@@ -66,7 +66,7 @@ async def test_a_vote_of_five_is_over_when_three_agree() -> None:
             strategy=MajorityVotingStrategy(number_of_samples=5),
         )
         assert await thunk == "7"
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             while server.serving:
                 await anyio.lowlevel.checkpoint()
 
@@ -83,10 +83,10 @@ async def test_closing_the_session_that_owns_a_sampling_stops_its_attempts() -> 
                 requirements=[GOOD],
                 owner=session._owner(),
             )
-            with anyio.fail_after(10):
+            with anyio.fail_after(60):
                 while server.serving < 3:
                     await anyio.lowlevel.checkpoint()
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             while server.serving:
                 await anyio.lowlevel.checkpoint()
         with pytest.raises(motet.GenerationCancelled):

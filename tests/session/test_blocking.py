@@ -19,6 +19,7 @@ from motet import (
     ComputedModelOutputThunk,
     MelleaSession,
     Message,
+    MObject,
     ModelOutputThunk,
     Query,
     Requirement,
@@ -138,7 +139,7 @@ PLACES: dict[str, Callable[[MelleaSession, Thunk], Any]] = {
     "user variable": lambda m, it: m.instruct("{{it}}", user_variables={"it": it}),
     "grounding": lambda m, it: m.instruct("x", grounding_context={"it": it}),
     "example": lambda m, it: m.instruct("x", icl_examples=[it]),
-    "action": lambda m, it: m.act(it),
+    "action": lambda m, it: m.act(it),  # type: ignore[call-overload]
     "component": lambda m, it: m.act(Query(it, "what?")),
     "object": lambda m, it: m.query(it, "what?"),
     "changed object": lambda m, it: m.transform(it, "change"),
@@ -181,10 +182,10 @@ def test_an_error_is_the_same_as_with_await(server: ModelServer) -> None:
     server.script([Reply(["a", "b"], fault=ErrorLine(2))])
     m = chat_session(server)
     with pytest.raises(BackendError) as caught:
-        m.instruct("go")
+        _ = m.instruct("go")
     assert caught.value.partial == "ab"
     assert m.ctx.as_list() == []
-    assert m.chat("on")
+    m.chat("on")
     assert len(server.replies[-1].body["messages"]) == 1
 
 
@@ -205,7 +206,7 @@ def test_a_call_sees_the_variables_of_its_caller_and_gives_none_back(where: str)
     def call() -> None:
         token = colour.set("red")
         try:
-            m.instruct("go", requirements=[Requirement("x", look)])
+            _ = m.instruct("go", requirements=[Requirement("x", look)])
             assert colour.get() == "red"
         finally:
             colour.reset(token)
@@ -243,6 +244,35 @@ def test_a_check_and_a_tool_may_make_calls_of_their_own() -> None:
         assert m.validate(checked, output="x")[0]
         assert m.instruct("go", requirements=[checked]).value == "good"
         assert ask("inner") == "yes"
+
+
+class Asking(MObject):
+    """An object that asks the session that is asked about it."""
+
+    def __init__(self, m: MelleaSession) -> None:
+        super().__init__()
+        self.m = m
+
+    def parts(self) -> list[Any]:
+        return [CBlock(str(self.m.chat("inner")))]
+
+    def content_as_string(self) -> str:
+        return "a thing"
+
+
+def test_what_is_said_may_make_calls_of_its_own_on_the_same_session() -> None:
+    m = MelleaSession(ScriptedBackend(["good"]), ChatContext())
+    assert m.query(Asking(m), "outer").value == "good"
+    said = [str(each) for each in m.ctx.as_list()]
+    assert said[:2] == ["inner", "good"]
+    assert said[-1] == "good"
+
+
+@pytest.mark.anyio
+async def test_so_it_may_inside_a_running_loop() -> None:
+    async with MelleaSession(ScriptedBackend(["good"])) as m:
+        assert await (await m.aquery(Asking(m), "outer")) == "good"
+        assert len(m.ctx.as_list()) >= 4
 
 
 def test_a_function_needs_no_session(server: ModelServer) -> None:

@@ -83,7 +83,6 @@ async def test_a_complete_reply_leaves_everything(form: str, server: ModelServer
     assert abs(log.date - datetime.datetime.now(datetime.UTC)) < datetime.timedelta(days=1)
 
 
-@pytest.mark.xfail(reason="the backend does not fill it in yet", strict=True)
 async def test_the_log_says_what_the_options_do_not(server: ModelServer) -> None:
     server.script([Reply("a", tool_calls=[CALL])])
     options = {ModelOption.TOOLS: [add], ModelOption.SEED: 7, ModelOption.THINKING: True}
@@ -121,7 +120,7 @@ async def test_a_reply_that_was_cut_short_leaves_what_was_known(
     m = session(server)
     m._linger = 0
     thunk = await m.ainstruct("go")
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         await server.wait_until(lambda: bool(server.replies and server.replies[0].tokens_sent == 3))
         while thunk.partial != "ab":
             await anyio.lowlevel.checkpoint()
@@ -207,13 +206,13 @@ async def test_a_sampling_that_was_cancelled_says_what_was_asked_for(
     server.script([Stall(1)], repeat=True)
     async with session(server) as m:
         thunk = await m.ainstruct("go", strategy=strategy)
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             await server.wait_until(lambda: server.serving >= 2)
         await thunk.cancel_generation()
         assert (thunk.value, thunk.cancelled) == ("", True)
         assert thunk.generation.model == "plain"
         assert thunk.sampling_result is None
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             await server.wait_idle()
 
 

@@ -254,7 +254,8 @@ async def test_an_image_is_sent_as_base64(
 
 @pytest.mark.parametrize("method", ["instruct", "chat"])
 async def test_no_images_are_none(method: str, form: str, server: ModelServer) -> None:
-    for images in ([], None):
+    empty: list[Any] = []
+    for images in (empty, None):
         await call(Caller(form, session(server)), method, images=images)
         assert not sent(server)[0].get("images")
 

@@ -94,7 +94,7 @@ async def test_a_call_returns_at_once_and_waits_when_it_is_told_to(call: str) ->
         assert (type(thunk), thunk.is_computed()) == (ModelOutputThunk, False)
         assert anyio.current_time() == start
         with pytest.raises(ValueError, match="await"):
-            ComputedModelOutputThunk(thunk)
+            _ = ComputedModelOutputThunk(thunk)
         computed = await CALLS[call](m, await_result=True)
         assert (type(computed), computed.value) == (ComputedModelOutputThunk, "good")
         assert anyio.current_time() == start + 3
@@ -193,7 +193,7 @@ async def test_a_call_that_cannot_be_made_leaves_the_context_as_it_was() -> None
             {"images": 3},
         ):
             with pytest.raises((TypeError, ValueError, AssertionError)):
-                await m.ainstruct("go", **options)  # type: ignore[call-overload]
+                await CALLS["instruct"](m, **options)
         assert m.ctx is before
 
 

@@ -1,6 +1,7 @@
 """Every mistake is an error at once, which names the argument; nothing is sent."""
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
 
 import pytest
 
@@ -17,7 +18,10 @@ from motet import (
 from programs.scripted import ScriptedBackend
 from session.forms import FORMS, Caller
 
-COMMON: Final = [
+# The keywords of a call, the error and what it names.
+Options: TypeAlias = tuple[dict[str, Any], type[Exception], str]
+
+COMMON: Final[list[Options]] = [
     ({"model_options": 3}, TypeError, "model options"),
     ({"model_options": {3: 4}}, TypeError, "key of a model option"),
     ({"model_options": {"@@@sed@@@": 4}}, ValueError, "ModelOption.SEED"),
@@ -28,12 +32,12 @@ COMMON: Final = [
     ({"unheard_of": 1}, TypeError, "unheard_of"),
     ({"model_option": {}}, TypeError, "model_options"),
 ]
-TOOLS: Final = [
+TOOLS: Final[list[Options]] = [
     ({"tool_calls": "yes"}, TypeError, "tool_calls"),
     ({"tool_calls": True, "model_options": {ModelOption.TOOLS: [3]}}, TypeError, "tool"),
     ({"tool_calls": True, "model_options": {ModelOption.TOOLS: "add"}}, TypeError, "TOOLS"),
 ]
-SAMPLING: Final = [
+SAMPLING: Final[list[Options]] = [
     ({"requirements": "be good"}, TypeError, "requirements should be a list"),
     ({"requirements": {"be good"}}, TypeError, "requirements should be a list"),
     ({"requirements": ["x", 3]}, TypeError, r"requirements\[1\]"),
@@ -43,11 +47,11 @@ SAMPLING: Final = [
     ({"return_sampling_results": True, "strategy": None}, ValueError, "return_sampling_results"),
     ({"return_sampling_results": 1}, TypeError, "return_sampling_results"),
 ]
-IMAGES: Final = [
+IMAGES: Final[list[Options]] = [
     ({"images": "x.png"}, ValueError, "images should be a list"),
     ({"images": ["x.png"]}, ValueError, r"images\[0\]"),
 ]
-VARIABLES: Final = [
+VARIABLES: Final[list[Options]] = [
     ({"user_variables": ["x"]}, TypeError, "user_variables"),
     ({"user_variables": {3: "x"}}, TypeError, "user_variables"),
 ]
@@ -89,7 +93,10 @@ MISTAKES: list[Mistake] = [
     *[("transform", ("x", "go"), *each) for each in COMMON],
     ("transform", ("x", 3), {}, TypeError, "transformation"),
     ("transform", ("x", "go"), {"tool_calls": True}, TypeError, "tool_calls"),
-    *[("validate", ("good",), {"output": "x", **mistake[0]}, *mistake[1:]) for mistake in COMMON[:7]],
+    *[
+        ("validate", ("good",), {"output": "x", **mistake[0]}, *mistake[1:])
+        for mistake in COMMON[:7]
+    ],
     ("validate", (3,), {"output": "x"}, TypeError, "reqs"),
     ("validate", ({"good"},), {"output": "x"}, TypeError, "reqs"),
     ("validate", (["good", 3],), {"output": "x"}, TypeError, r"reqs\[1\]"),
@@ -142,32 +149,35 @@ async def test_a_function_names_a_context_and_a_backend_that_are_none(method: st
             await result
 
 
-@pytest.mark.parametrize(
-    ("make", "error", "named"),
-    [
-        (lambda b: MelleaSession(3), TypeError, "backend"),
-        (lambda b: MelleaSession(b, 3), TypeError, "ctx"),
-        (lambda b: MelleaSession(b, linger=-1), ValueError, "linger"),
-        (lambda b: MelleaSession(b, linger="1"), TypeError, "linger"),
-        (lambda b: setattr(MelleaSession(b), "ctx", 3), TypeError, "ctx"),
-        (lambda b: MelleaSession.powerup(3), TypeError, "extras"),
-        (lambda b: start_session("unheard of"), ValueError, "unheard of.*ollama"),
-        (lambda b: start_session("hf"), ValueError, "hf.*ollama"),
-        (lambda b: start_session("ollama", 3), TypeError, "model_id"),
-        (lambda b: start_session(ctx=3), TypeError, "ctx"),
-        (lambda b: start_session(context_type="long"), ValueError, "context_type.*simple, chat"),
-        (
-            lambda b: start_session(ctx=ChatContext(), context_type="chat"),
-            ValueError,
-            "Cannot specify both 'ctx' and 'context_type'.",
-        ),
-        (lambda b: start_session(plugins=["x"]), ImportError, "plugins"),
-        (lambda b: start_session(unheard_of=1), TypeError, "unheard_of"),
-        (lambda b: start_session(b, unheard_of=1), TypeError, "unheard_of"),
-        (lambda b: start_session(b, model_options={"seed": 1}), TypeError, "model_options"),
-        (lambda b: start_session(model_options=3), TypeError, "model options"),
-    ],
-)
-def test_a_session_is_not_made_of_anything(make: Any, error: type[Exception], named: str) -> None:
-    with pytest.raises(error, match=named):
-        make(ScriptedBackend(["yes"]))
+Session: Any = MelleaSession
+start: Any = start_session
+SESSIONS: list[tuple[Callable[[Any], object], type[Exception], str]] = [
+    (lambda b: Session(3), TypeError, "backend"),
+    (lambda b: Session(b, 3), TypeError, "ctx"),
+    (lambda b: Session(b, linger=-1), ValueError, "linger"),
+    (lambda b: Session(b, linger="1"), TypeError, "linger"),
+    (lambda b: setattr(Session(b), "ctx", 3), TypeError, "ctx"),
+    (lambda b: Session.powerup(3), TypeError, "extras"),
+    (lambda b: start("unheard of"), ValueError, "unheard of.*ollama"),
+    (lambda b: start("hf"), ValueError, "hf.*ollama"),
+    (lambda b: start("ollama", 3), TypeError, "model_id"),
+    (lambda b: start(ctx=3), TypeError, "ctx"),
+    (lambda b: start(context_type="long"), ValueError, "context_type.*simple, chat"),
+    (
+        lambda b: start(ctx=ChatContext(), context_type="chat"),
+        ValueError,
+        "Cannot specify both 'ctx' and 'context_type'.",
+    ),
+    (lambda b: start(plugins=["x"]), ImportError, "plugins"),
+    (lambda b: start(base_url=3), TypeError, "base_url"),
+    (lambda b: start(unheard_of=1), TypeError, "unheard_of"),
+    (lambda b: start(b, unheard_of=1), TypeError, "unheard_of"),
+    (lambda b: start(b, model_options={"seed": 1}), TypeError, "model_options"),
+    (lambda b: start(model_options=3), TypeError, "model options"),
+]
+
+
+def test_a_session_is_not_made_of_anything() -> None:
+    for make, error, named in SESSIONS:
+        with pytest.raises(error, match=named):
+            make(ScriptedBackend(["yes"]))

@@ -77,7 +77,7 @@ def test_messages_and_tool_calls_do_not_change(value: Any) -> None:
             GenerateLog,
             "date prompt backend model_options model_output action result is_final_result extra",
         ),
-        (ModelToolCall, "name func args id"),
+        (ModelToolCall, "name func args id request"),
     ],
 )
 def test_records_have_their_fields_in_order_and_can_be_filled(kind: Any, fields: str) -> None:

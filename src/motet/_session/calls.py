@@ -78,7 +78,7 @@ class InstructOptions(ActOptions, total=False):
     """Keywords of an instruction; see `Instruction`."""
 
     images: list[Any] | None
-    icl_examples: Sequence[str] | None
+    icl_examples: Sequence[str | CBlock | ModelOutputThunk[Any]] | None
     grounding_context: Mapping[str, Any] | None
     user_variables: Mapping[str, Any] | None
     prefix: str | None

@@ -411,26 +411,36 @@ class MelleaSession(BlockingMethods):
         with self._owner().current():
             messages = await acall_tools(thunk, self.backend)
         chosen = chosen_output(obj, transformation, messages)
-        with self._turn:
-            self.ctx = self.ctx.add(chosen)
+        self._append(chosen)
         return chosen.tool_output
 
     def _start(self, action: Any, **options: Any) -> ModelOutputThunk[Any]:
         """Start a generation and append its turn. Not a checkpoint, so no turn is lost."""
-        # The lock is for threads: another one may be making a call on a loop of its own.
-        with self._turn:
-            context = self.ctx
-            if context.previous_turn_is_pending():
-                _log.warning(
-                    "a turn is added to a conversation whose last answer is still on its way: "
-                    "it waits for that answer. Nothing is lost; where calls do not depend on "
-                    "each other, a SimpleContext lets them run at the same time"
-                )
-            thunk = begin(
-                action, context, self.backend, owner=self._owner(), linger=self._linger, **options
+        context = self.ctx
+        if context.previous_turn_is_pending():
+            _log.warning(
+                "a turn is added to a conversation whose last answer is still on its way: "
+                "it waits for that answer. Nothing is lost; where calls do not depend on "
+                "each other, a SimpleContext lets them run at the same time"
             )
-            self.ctx = context.add(action).add(thunk)
+        thunk = begin(
+            action, context, self.backend, owner=self._owner(), linger=self._linger, **options
+        )
+        self._append(action, thunk)
         return thunk
+
+    def _append(self, *said: Any) -> None:
+        """Add to the context, behind what another thread may be adding on a loop of its own."""
+        # The lock is held for no code of the program's: a component or a compactor that made
+        # a call of its own would wait for itself.
+        while True:
+            before = after = self._ctx
+            for each in said:
+                after = after.add(each)
+            with self._turn:
+                if self._ctx is before:
+                    self._ctx = after
+                    return
 
     def _owner(self) -> Owner:
         host = current_host()
