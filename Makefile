@@ -7,7 +7,7 @@ PYTHONS ?= 3.11 3.12 3.13
 ARGS ?=
 # The percentage of branches and lines below which `make test` fails.
 WORKERS ?= 2
-COVERAGE_FLOOR ?= 0
+COVERAGE_FLOOR ?= 95
 
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt

@@ -21,6 +21,7 @@ from benchmarks import (
     p3_hangup,
     p4_import,
     p5_memory,
+    p6_chunks,
     p8_lateness,
     p9_portal,
 )
@@ -38,6 +39,7 @@ MEASURES: Final[dict[str, ModuleType]] = {
         p3_hangup,
         p4_import,
         p5_memory,
+        p6_chunks,
         p8_lateness,
         p9_portal,
     )

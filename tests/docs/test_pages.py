@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import motet
+import motet.streaming
 import motet.testing
 from docs.pages import PAGES, ROOT, anchors_of, blocks_of, links_of, pattern_of, text_of
 

@@ -21,6 +21,7 @@ import httpx2
 from anyio.abc import SocketAttribute
 from anyio.streams.tls import TLSStream
 
+from .._values.errors import ProtocolError
 from .._wire.chunked import ChunkedDecoder
 
 if TYPE_CHECKING:
@@ -41,9 +42,23 @@ class Connection:
 
     Args:
         stream: the connected stream, TLS included.
+
+    Attributes:
+        answered: whether any byte has come since the request was sent.
     """
 
-    __slots__ = ("_body", "_complete", "_early", "_expires", "_http", "_socket", "_stream")
+    __slots__ = (
+        "_bodiless",
+        "_body",
+        "_broken",
+        "_complete",
+        "_early",
+        "_expires",
+        "_http",
+        "_socket",
+        "_stream",
+        "answered",
+    )
 
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
@@ -51,8 +66,11 @@ class Connection:
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEADER_BYTES)
         self._body: ChunkedDecoder | None = None
         self._early = b""  # of the body, what came together with the head
+        self._broken: ProtocolError | None = None  # what is wrong with the body
         self._complete = False
+        self._bodiless = False  # an answer to HEAD has the headers of a body, and none
         self._expires = 0.0
+        self.answered = False
 
     async def send(
         self,
@@ -66,7 +84,8 @@ class Connection:
         Raises:
             httpx2.LocalProtocolError: it cannot be written as HTTP.
         """
-        self._complete = False
+        self._complete = self.answered = False
+        self._bodiless = method == b"HEAD"
         write, http = self._stream.send, self._http
         try:
             head = http.send(h11.Request(method=method, target=target, headers=headers)) or b""
@@ -94,7 +113,7 @@ class Connection:
         while True:
             event = self._next_event()
             if isinstance(event, h11.Response):
-                if _is_chunked(event):
+                if not self._bodiless and _is_chunked(event):
                     self._body = ChunkedDecoder()
                     self._early = self._http.trailing_data[0]
                 return event
@@ -112,18 +131,28 @@ class Connection:
         if body is None:
             return await self._read_framed()
         while not body.complete:
+            if self._broken is not None:
+                raise self._broken
             data, self._early = self._early or await self._read_socket(), b""
             if not data:
                 raise httpx2.RemoteProtocolError("the server closed the connection in the body")
-            payload = body.feed(data)
+            try:
+                payload = body.feed(data)
+            except ProtocolError as exc:
+                self._broken, payload = exc, body.rescued  # no text is lost
             if payload:
                 return payload
         return b""
 
     async def _read_framed(self) -> bytes:
-        pieces = []
+        pieces: list[bytes] = []
         while not self._complete:
-            event = self._next_event()
+            try:
+                event = self._next_event()
+            except httpx2.RemoteProtocolError:
+                if pieces:
+                    break  # what came before it first; the parser says it again
+                raise
             if type(event) is h11.Data:
                 pieces.append(event.data)
             elif event is h11.NEED_DATA:
@@ -151,11 +180,13 @@ class Connection:
     async def _read_socket(self) -> bytes:
         """Return what the socket has; ``b""`` when the server has hung up."""
         try:
-            return await self._stream.receive(_READ_BYTES)
+            data = await self._stream.receive(_READ_BYTES)
         except anyio.EndOfStream:
             return b""
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError) as exc:
             raise httpx2.ReadError(_said(exc)) from exc
+        self.answered = True
+        return data
 
     def make_ready(self, keepalive: float) -> bool:
         """Prepare for another request; false if there can be none.
@@ -170,6 +201,8 @@ class Connection:
             # The parser has not seen the body, so it cannot go on to the next head.
             self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEADER_BYTES)
         elif self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+            if self._http.trailing_data[0]:
+                return False  # it would be taken for the answer to the next request
             self._http.start_next_cycle()
         else:
             return False

@@ -13,6 +13,7 @@ common is used, and their errors are told by name.
 
 import datetime
 import email.utils
+import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
@@ -27,6 +28,8 @@ from .._values.errors import (
     Phase,
     ProtocolError,
 )
+
+_log: Final = logging.getLogger("motet")
 
 # A body that goes on after the record that ends the reply is waited for, because only
 # then can the connection be used again; but not for long.
@@ -133,7 +136,7 @@ class Exchange:
             stream = aiter(response.aiter_bytes() if encoded else response.stream)
             async for data in stream:
                 # Nothing in here awaits or raises; see the module's text.
-                if self._failure is None:
+                if not self._is_over():
                     self._take(data)
                 elif not encoded and LEAVE_EARLY in response.extensions:
                     await stream.aclose()  # a cancellation may not get through a flood
@@ -142,7 +145,13 @@ class Exchange:
             with anyio.CancelScope(shield=True):
                 await response.aclose()
 
+    def _is_over(self) -> bool:
+        """Whether what still comes is of no use: it failed, or the time after its end is over."""
+        drained = self._sink.complete and self._clock() >= self._scope.deadline
+        return drained or self._failure is not None
+
     def _take(self, data: bytes) -> None:
+        draining = self._sink.complete
         try:
             self._sink.data(data)
         except BaseException as exc:
@@ -150,7 +159,8 @@ class Exchange:
             self._scope.cancel()
         if self._sink.begun:
             self.phase = Phase.STREAMING
-        if self._failure is None:
+        # After the end of the reply no byte is a sign of life that anybody waits for.
+        if self._failure is None and not draining:
             self._expect(DRAIN_TIMEOUT if self._sink.complete else self._timeout)
 
     def _expect(self, timeout: float) -> None:
@@ -159,13 +169,24 @@ class Exchange:
         self._scope.deadline = self._clock() + timeout
 
     async def _error_body(self, response: Any) -> bytes:
+        """Return what explains an error status: what comes of it in time, within reason."""
         body = bytearray()
-        async for data in response.aiter_bytes():
-            # To its end even if it is too long: leaving the loop is not free, see above.
-            if len(body) < MAX_ERROR_BYTES:
-                body += data
-            else:
-                self._scope.cancel()
+        encoded = "content-encoding" in response.headers
+        stream = aiter(response.aiter_bytes() if encoded else response.stream)
+        # A scope of its own: the status says more than that its explanation did not end.
+        with anyio.CancelScope(deadline=self._scope.deadline) as scope:
+            self._scope.deadline = math.inf
+            try:
+                async for data in stream:
+                    if len(body) < MAX_ERROR_BYTES:
+                        body += data
+                    elif not encoded and LEAVE_EARLY in response.extensions:
+                        await stream.aclose()
+                        break
+                    else:
+                        scope.cancel()
+            except Exception:
+                _log.debug("the body of an error response broke off", exc_info=True)
         return bytes(body[:MAX_ERROR_BYTES])
 
     def _translated(self, exc: Exception, url: str) -> BaseException:

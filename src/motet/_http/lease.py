@@ -89,12 +89,12 @@ class LeaseTransport(httpx2.AsyncBaseTransport):
                 return await self._send(connection, request, idle, trace)
             except (httpx2.RemoteProtocolError, httpx2.NetworkError):
                 # The server may close a kept connection at the very moment it is used
-                # again; a request that could only be read once cannot be repeated.
-                if not isinstance(request.stream, httpx2.ByteStream):
+                # again; a request that could only be read once cannot be repeated, and one
+                # that was answered, however badly, must not be.
+                if connection.answered or not isinstance(request.stream, httpx2.ByteStream):
                     raise
         connection = await self._connect(url)
-        await trace("connection.connect_tcp.complete", {})
-        return await self._send(connection, request, idle, trace)
+        return await self._send(connection, request, idle, trace, new=True)
 
     async def _kept(self, idle: Idle) -> Connection | None:
         while idle:
@@ -114,10 +114,18 @@ class LeaseTransport(httpx2.AsyncBaseTransport):
         )
 
     async def _send(
-        self, connection: Connection, request: httpx2.Request, idle: Idle, trace: Trace
+        self,
+        connection: Connection,
+        request: httpx2.Request,
+        idle: Idle,
+        trace: Trace,
+        *,
+        new: bool = False,
     ) -> httpx2.Response:
         self._leased.add(connection)
         try:
+            if new:
+                await trace("connection.connect_tcp.complete", {})
             await connection.send(
                 request.method.encode(), request.url.raw_path, request.headers.raw, _body(request)
             )
@@ -136,6 +144,8 @@ class LeaseTransport(httpx2.AsyncBaseTransport):
 
     async def give_back(self, connection: Connection, idle: Idle) -> None:
         """End a lease: the connection is kept if it can serve another request."""
+        if connection not in self._leased:
+            return  # it was closed with the transport
         self._leased.discard(connection)
         if connection.make_ready(self._keepalive):
             idle.append(connection)

@@ -241,6 +241,8 @@ class Generation:
         self._interest -= 1
         if self._interest or not self.live or self._scope is None or self._linger == math.inf:
             return
+        if self.host is not None and self.host.loop.is_closed():
+            return  # it was closed under its tasks, and will never look at a deadline
         if self._linger <= 0:
             self.stop(_NOBODY_WAITS)
         else:
@@ -263,7 +265,8 @@ class Generation:
         if self._stopping is None or explicitly:
             signal = GenerationSignal.CANCELLED if explicitly else GenerationSignal.ABANDONED
             self._stopping = (signal, reason)
-        self._scope.cancel()
+        with suppress(RuntimeError):  # its loop was closed under it
+            self._scope.cancel()
 
     async def wait_settled(self) -> None:
         """Return when the outcome is written. Takes no interest; a checkpoint while it waits."""

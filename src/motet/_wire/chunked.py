@@ -30,13 +30,24 @@ class ChunkedDecoder:
     Attributes:
         complete: whether the end of the body has come.
         surplus: whether bytes have come after it, which no server should send.
+        rescued: after an error, the payload that came before it in the same bytes.
     """
 
-    __slots__ = ("_closing", "_ending", "_left", "_rest", "_trailers", "complete", "surplus")
+    __slots__ = (
+        "_closing",
+        "_ending",
+        "_left",
+        "_rest",
+        "_trailers",
+        "complete",
+        "rescued",
+        "surplus",
+    )
 
     def __init__(self) -> None:
         self.complete = False
         self.surplus = False
+        self.rescued = b""
         self._rest = b""  # the beginning of a line that is not complete
         self._left = 0  # bytes of the current chunk that are still to come
         self._closing = False  # after a chunk: its line ending is to come
@@ -52,12 +63,20 @@ class ChunkedDecoder:
         Raises:
             ProtocolError: this is no chunked body.
         """
+        payload: list[bytes] = []
+        try:
+            self._take_apart(data, payload)
+        except ProtocolError:
+            self.rescued = b"".join(payload)
+            raise
+        return payload[0] if len(payload) == 1 else b"".join(payload)
+
+    def _take_apart(self, data: bytes, payload: list[bytes]) -> None:
         if self.complete:
             self.surplus = self.surplus or bool(data)
-            return b""
+            return
         if self._rest:
             data = self._rest + data
-        payload = []
         at, end = 0, len(data)
         while True:
             if self._left:
@@ -93,7 +112,6 @@ class ChunkedDecoder:
                 self._left = _size_of(line)
                 self._ending = not self._left
         self._rest = data[at:]
-        return payload[0] if len(payload) == 1 else b"".join(payload)
 
     def _end_or_trailer(self, line: bytes) -> bool:
         """Take a line after the last chunk; true for the empty one that ends the body."""

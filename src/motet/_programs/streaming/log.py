@@ -7,12 +7,15 @@ loop over it leaves nothing that an event loop would have to finalise.
 
 from __future__ import annotations
 
+import functools
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio.lowlevel
 
+from ..._runtime.loops import is_finished
 from ..._thunk.bell import Bell
 from ..._values.errors import SingleReaderError
 
@@ -31,7 +34,7 @@ class Log(Generic[T]):
         at_end: called when the reader has had everything; may raise what ended the job.
     """
 
-    __slots__ = ("_at_end", "_bell", "_closed", "_items", "_job", "_name", "_reader")
+    __slots__ = ("_at_end", "_bell", "_claimed", "_closed", "_items", "_job", "_name")
 
     def __init__(self, name: str, job: Generation, at_end: Callable[[], None]) -> None:
         self._name = name
@@ -40,7 +43,7 @@ class Log(Generic[T]):
         self._items: deque[T] = deque()
         self._bell = Bell()
         self._closed = False
-        self._reader: int | None = None  # the id of the iterator that has begun
+        self._claimed = False  # by the iterator that was the first to begin
 
     def add(self, item: T) -> None:
         """Add an item. Never waits, never raises."""
@@ -60,11 +63,12 @@ class Log(Generic[T]):
 class LogReader(AsyncIterator[T]):
     """Iterates over a log."""
 
-    __slots__ = ("_begun", "_ended", "_interested", "_log", "_reading")
+    __slots__ = ("__weakref__", "_begun", "_ended", "_interested", "_log", "_reading", "_task")
 
     def __init__(self, log: Log[T]) -> None:
         self._log = log
         self._begun = self._ended = self._interested = self._reading = False
+        self._task: weakref.ref[object] | None = None
 
     def __aiter__(self) -> LogReader[T]:
         return self
@@ -106,9 +110,8 @@ class LogReader(AsyncIterator[T]):
 
     def _claim(self) -> None:
         log = self._log
-        if log._reader is None and not self._begun:
-            self._begun = True
-            log._reader = id(self)
+        if not log._claimed:
+            log._claimed = self._begun = True
         if not self._begun:
             raise SingleReaderError(
                 f"{log._name} has been read, or is being read, by another loop; "
@@ -120,9 +123,19 @@ class LogReader(AsyncIterator[T]):
             )
 
     def _gain(self) -> None:
-        if not self._interested and self._log._job.live:
+        job = self._log._job
+        if not job.live:
+            return
+        if not self._interested:
             self._interested = True
-            self._log._job.gain_interest()
+            job.gain_interest()
+        assert job.host is not None
+        task = job.host.current_task()
+        if self._task is None or self._task() is not task:
+            self._task = weakref.ref(task)
+            # When the reader's task is over, so is its interest; see `__del__` for one that
+            # is gone before.
+            job.host.loop.on_task_end(task, functools.partial(_task_gone, weakref.ref(self)))
 
     def _lose(self) -> None:
         if self._interested:
@@ -134,3 +147,12 @@ class LogReader(AsyncIterator[T]):
         host = self._log._job.host
         if self._interested and host is not None and host.is_here():
             self._lose()
+
+
+def _task_gone(reader: weakref.ref[LogReader[Any]]) -> None:
+    left = reader()
+    if left is None or left._reading:
+        return
+    # Another task may have read on meanwhile.
+    if left._task is None or (task := left._task()) is None or is_finished(task):
+        left._lose()

@@ -1,0 +1,295 @@
+"""One exchange: the limits for silence, errors by name, and the end of a body."""
+
+import math
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+import anyio
+import attrs
+import httpx
+import httpx2
+import pytest
+
+from motet._http.exchange import (
+    DRAIN_TIMEOUT,
+    LEAVE_EARLY,
+    MAX_ERROR_BYTES,
+    Exchange,
+    Sink,
+    retry_after,
+)
+from motet._values.errors import (
+    BackendError,
+    BackendTimeout,
+    BackendUnavailable,
+    ConnectionLost,
+    Phase,
+    ProtocolError,
+    StatusError,
+)
+from virtual_time import on_virtual_time
+
+pytestmark = [pytest.mark.anyio, on_virtual_time]
+
+URL = "http://user:secret@box:1/api"
+BEGUN = [("connection.connect_tcp.complete", 0.0), ("http11.send_request_body.complete", 0.0)]
+
+
+class Gathering(Sink):
+    """Keeps the bytes; a body that begins is a reply, ``.`` ends it, ``!`` is an error."""
+
+    def __init__(self) -> None:
+        self.came = b""
+
+    def data(self, data: bytes) -> None:
+        if b"!" in data:
+            raise ProtocolError("this is no reply")
+        self.begun = True
+        self.came += data
+        self.complete = self.complete or b"." in data
+
+    def refused(self, status: int, headers: Mapping[str, str], body: bytes) -> BackendError:
+        return StatusError(body.decode(), status=status)
+
+
+@attrs.define
+class Body:
+    """A response body: pieces, pauses in seconds, errors."""
+
+    steps: list[bytes | float | Exception]
+    closed: bool = False
+    given: int = 0
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while self.steps:
+            step = self.steps[0]
+            if step is not FLOOD:
+                self.steps.pop(0)
+            match step:
+                case bytes():
+                    self.given += 1
+                    return step
+                case Exception():
+                    raise step
+                case _:
+                    await anyio.sleep(step)
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        self.closed = True
+        self.steps.clear()
+
+
+FLOOD = b"more and more "
+
+
+@attrs.define
+class Response:
+    """As much of a response as an exchange looks at."""
+
+    stream: Body
+    status_code: int = 200
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    extensions: Mapping[str, Any] = attrs.field(factory=lambda: {LEAVE_EARLY: True})
+
+    def aiter_bytes(self) -> Body:
+        return self.stream
+
+    async def aclose(self) -> None:
+        await self.stream.aclose()
+
+
+def sending(
+    response: Response | Exception, steps: list[tuple[str, float]] | None = None, wait: float = 0
+) -> Callable[[bytes, dict[str, Any]], Any]:
+    async def send(content: bytes, extensions: dict[str, Any]) -> Any:
+        for event, seconds in BEGUN if steps is None else steps:
+            await anyio.sleep(seconds)
+            await extensions["trace"](event, {})
+        await anyio.sleep(wait)
+        if isinstance(response, Exception):
+            raise response
+        return response
+
+    return send
+
+
+async def run(send: Any, limit: float | None = 10) -> Gathering:
+    sink = Gathering()
+    exchange = Exchange(sink, silence_timeout=limit, clock=anyio.current_time)
+    await exchange.run(send, URL, b"")
+    return sink
+
+
+SILENCES: dict[str, tuple[Any, Phase]] = {
+    "connecting": (sending(Response(Body([])), [], 99), Phase.CONNECTING),
+    "sending": (sending(Response(Body([])), BEGUN[:1], 99), Phase.SENDING),
+    "headers": (sending(Response(Body([])), wait=99), Phase.HEADERS),
+}
+
+
+@pytest.mark.parametrize("name", SILENCES)
+async def test_silence_before_the_response_names_the_phase_and_the_limit(name: str) -> None:
+    send, phase = SILENCES[name]
+    began = anyio.current_time()
+    with pytest.raises(BackendTimeout, match=r"10 s.*STREAM_TIMEOUT") as caught:
+        await run(send)
+    assert (caught.value.phase, caught.value.timeout) == (phase, 10)
+    assert anyio.current_time() == began + 10
+
+
+@pytest.mark.parametrize(
+    ("steps", "phase", "seconds"),
+    [
+        ([99.0], Phase.FIRST_TOKEN, 10),
+        ([b"a", 9.0, b"b", 9.0, b"c", 99.0, b"."], Phase.STREAMING, 28),
+    ],
+)
+async def test_silence_in_the_body_names_the_phase_and_the_limit(
+    steps: list[Any], phase: Phase, seconds: float
+) -> None:
+    body, began = Body(list(steps)), anyio.current_time()
+    with pytest.raises(BackendTimeout) as caught:
+        await run(sending(Response(body)))
+    assert caught.value.phase is phase
+    assert anyio.current_time() == began + seconds
+    assert body.closed
+
+
+async def test_connecting_headers_and_the_first_bytes_share_one_limit() -> None:
+    began = anyio.current_time()
+    with pytest.raises(BackendTimeout):
+        await run(sending(Response(Body([4.0, b"."])), [(BEGUN[0][0], 4.0)], 4))
+    assert anyio.current_time() == began + 10
+
+
+async def test_without_a_limit_any_silence_is_borne() -> None:
+    sink = await run(sending(Response(Body([1e6, b"a", 1e6, b"."])), wait=1e6), None)
+    assert sink.came == b"a."
+
+
+@pytest.mark.parametrize("steps", [[99.0], [0.5, b" "] * 100], ids=["silent", "trickling"])
+async def test_a_body_that_goes_on_after_the_reply_is_waited_for_only_shortly(
+    steps: list[Any],
+) -> None:
+    body, began = Body([b"all.", *steps]), anyio.current_time()
+    sink = await run(sending(Response(body)))
+    assert sink.came.startswith(b"all.")
+    assert anyio.current_time() == began + DRAIN_TIMEOUT
+    assert body.closed
+
+
+async def test_an_error_after_the_end_of_the_reply_does_not_count() -> None:
+    sink = await run(sending(Response(Body([b"all.", httpx2.ReadError("gone")]))))
+    assert sink.came == b"all."
+    assert (await run(sending(Response(Body([b"all.", b"!"]))))).came == b"all."
+
+
+@pytest.mark.parametrize("extensions", [{LEAVE_EARLY: True}, {}], ids=["ours", "theirs"])
+async def test_what_the_sink_raises_ends_the_exchange(extensions: dict[str, Any]) -> None:
+    body = Body([b"a", b"!", b"b", 1e6])
+    with pytest.raises(ProtocolError, match="no reply"):
+        await run(sending(Response(body, extensions=extensions)))
+    assert body.closed
+
+
+async def test_a_flood_after_a_failure_is_left_at_once() -> None:
+    body = Body([b"!", FLOOD])
+    with pytest.raises(ProtocolError):
+        await run(sending(Response(body)))
+    assert body.given == 2
+
+
+@pytest.mark.parametrize(
+    "rest", [[b"because"], [b"because", 99.0], [b"because", httpx2.ReadError("x")]]
+)
+async def test_an_error_status_is_told_with_what_came_of_its_body(rest: list[Any]) -> None:
+    body = Body(list(rest))
+    with pytest.raises(StatusError, match="because") as caught:
+        await run(sending(Response(body, 503)))
+    assert caught.value.status == 503
+    assert body.closed
+
+
+@pytest.mark.parametrize("extensions", [{LEAVE_EARLY: True}, {}], ids=["ours", "theirs"])
+async def test_of_an_endless_error_body_only_the_beginning_is_read(
+    extensions: dict[str, Any],
+) -> None:
+    more: list[Any] = [FLOOD] if extensions else [b"x" * 1024, 0.0] * 1000
+    with pytest.raises(StatusError) as caught:
+        await run(sending(Response(Body(list(more)), 500, extensions=extensions)))
+    assert len(caught.value.message) == MAX_ERROR_BYTES
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_a_redirect_is_an_error_status(status: int) -> None:
+    with pytest.raises(StatusError) as caught:
+        await run(sending(Response(Body([]), status, {"location": "http://elsewhere"})))
+    assert caught.value.status == status
+
+
+ERRORS: dict[str, tuple[type[BackendError], str]] = {
+    "ConnectError": (BackendUnavailable, "http://box:1"),
+    "ConnectTimeout": (BackendUnavailable, "http://box:1"),
+    "PoolTimeout": (BackendUnavailable, "higher limits"),
+    "ReadTimeout": (BackendTimeout, "own time limit"),
+    "WriteTimeout": (BackendTimeout, "own time limit"),
+    "DecodingError": (ProtocolError, "DecodingError"),
+    "UnsupportedProtocol": (ProtocolError, "UnsupportedProtocol"),
+    "LocalProtocolError": (ProtocolError, "LocalProtocolError"),
+    "RemoteProtocolError": (ConnectionLost, "broke"),
+    "ReadError": (ConnectionLost, "broke"),
+    "WriteError": (ConnectionLost, "broke"),
+    "CloseError": (ConnectionLost, "broke"),
+    "ProxyError": (ConnectionLost, "broke"),
+}
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+@pytest.mark.parametrize("name", ERRORS)
+@pytest.mark.parametrize("words", ["", "what it says"])
+async def test_an_error_of_the_http_library_becomes_ours(
+    library: Any, name: str, words: str
+) -> None:
+    kind, match = ERRORS[name]
+    original = getattr(library, name)(words)
+    with pytest.raises(kind, match=match) as caught:
+        await run(sending(original))
+    assert type(caught.value) is kind
+    assert caught.value.__cause__ is original
+    assert words in str(caught.value) or name == "PoolTimeout"
+    assert "secret" not in str(caught.value)
+
+
+async def test_any_other_error_comes_out_as_it_is() -> None:
+    with pytest.raises(ZeroDivisionError):
+        await run(sending(ZeroDivisionError()))
+
+
+async def test_an_outer_cancellation_is_no_timeout() -> None:
+    body = Body([b"a", math.inf])
+    with anyio.move_on_after(3) as scope:
+        await run(sending(Response(body)))
+    assert scope.cancelled_caught
+    assert body.closed
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": " 0 "}, 0.0),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 -0000"}, 0.0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "-3"}, None),
+    ],
+)
+async def test_retry_after_is_seconds_or_a_date(
+    said: dict[str, str], seconds: float | None
+) -> None:
+    assert retry_after(said) == seconds
