@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 import motet
+import motet.functional
+import motet.model_ids
 import motet.streaming
 import motet.testing
 from docs.pages import PAGES, ROOT, anchors_of, blocks_of, links_of, pattern_of, text_of
