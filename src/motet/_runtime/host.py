@@ -94,7 +94,7 @@ class LoopHost:
             context = copy_context()
         elif "sniffio" in sys.modules:
             # A context from another thread may say that it is of the other library.
-            context.run(sys.modules["sniffio"].current_async_library_cvar.set, self.loop.library)
+            context.run(sys.modules["sniffio"].current_async_library_cvar.set, self.loop.flavor)
         self.loop.spawn(self._guard, guarded, name, context, on_end)
 
     async def _guard(self, fn: Callable[..., Awaitable[None]], *args: object) -> None:

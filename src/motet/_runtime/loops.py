@@ -31,7 +31,7 @@ class Loop(Protocol):
     """What the runtime needs of an event loop."""
 
     native: Callable[[], Any]  # the native object, None once it is gone
-    library: str  # the name of the library that runs it
+    flavor: str  # the name of the library that runs it
     serial: int  # unique in this process, unlike id()
     lets_out: tuple[type[BaseException], ...]  # what a task we start may end with
     passes_interrupts: bool  # whether KeyboardInterrupt goes through tasks to the runner
@@ -75,7 +75,7 @@ class Loop(Protocol):
 class AsyncioLoop:
     """An asyncio event loop, of whatever make."""
 
-    library: Final = "asyncio"
+    flavor: Final = "asyncio"
 
     def __init__(self, native: Any) -> None:
         asyncio = sys.modules["asyncio"]
@@ -187,7 +187,7 @@ class AsyncioLoop:
 class TrioLoop:
     """A Trio run."""
 
-    library: Final = "trio"
+    flavor: Final = "trio"
 
     def __init__(self, native: Any) -> None:
         self._lowlevel = sys.modules["trio"].lowlevel
