@@ -232,7 +232,3 @@ def _said(block: Any) -> str | None:
 
 def _kind(given: object) -> str:
     return type(given).__name__
-
-
-# The name under which sessions know what they take as a requirement.
-Condition = Requirement

@@ -81,7 +81,6 @@ class ModelOutputThunk(Generic[S]):
         "_resolution",
         "_thoughts",
         "_underlying_value",
-        "_waits_implicitly",
         "action",
         "error",
         "generate_log",
@@ -110,7 +109,6 @@ class ModelOutputThunk(Generic[S]):
         self._underlying_value = value
         self._reader: DeltaReader | None = None
         self._iterating = False
-        self._waits_implicitly = False
         self._raw: RawProviderResponse | None = None
         self.meta: dict[str, Any] = {} if meta is None else meta
         self.parsed_repr: S | None = parsed_repr
