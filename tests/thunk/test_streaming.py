@@ -1,7 +1,9 @@
 """Reading a reply as it arrives: no delta is lost or told twice, and one task reads."""
 
 import asyncio
+import gc
 import math
+import weakref
 from contextlib import suppress
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from motet._runtime.host import current_host
 from motet._runtime.owner import Owner
 from motet._thunk.fanout import gather_all, wait_for_all_mots
+from motet._thunk.generation import Generation
 from motet._thunk.thunk import ModelOutputThunk
 from motet._values.errors import ConnectionLost, GenerationCancelled, SingleReaderError
 from motet._values.states import GenerationState
@@ -633,3 +636,25 @@ async def test_the_streams_of_a_reader_are_closed_when_the_generation_ends(
     with no_leaks():
         await reply_that(end, read="Hel")
         await others_wait()
+
+
+async def test_a_task_does_not_keep_the_replies_that_it_has_read() -> None:
+    async def read_one(to_the_end: bool) -> "weakref.ref[Generation]":
+        async def produce(generation: Generation) -> None:
+            generation.feed("Hello")
+            await anyio.lowlevel.checkpoint()
+            generation.feed("!")
+
+        generation = Generation(produce, host=current_host())
+        thunk: ModelOutputThunk[str] = ModelOutputThunk.pending(generation)
+        generation.start()
+        await thunk.astream()
+        while to_the_end and not thunk.is_computed():
+            await thunk.astream()
+        await generation.wait_settled()
+        return weakref.ref(generation)
+
+    read = [await read_one(to_the_end) for to_the_end in (True, False)]
+    await anyio.lowlevel.checkpoint()
+    gc.collect()
+    assert [each() for each in read] == [None, None]

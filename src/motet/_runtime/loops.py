@@ -51,8 +51,8 @@ class Loop(Protocol):
     def current_task(self) -> object:
         """Return the task that is running; only to be called on this loop."""
 
-    def on_task_end(self, task: Any, callback: Callable[[], None]) -> None:
-        """Run *callback* on the loop some time after that task is over."""
+    def on_task_end(self, task: Any, callback: Callable[[], None]) -> Callable[[], None]:
+        """Run *callback* on the loop some time after that task is over; return what undoes it."""
 
     def spawn(
         self,
@@ -94,8 +94,18 @@ class AsyncioLoop:
         # asyncio itself keeps tasks weakly.
         self._tasks: dict[Any, Callable[[], None]] = {}
 
-    def on_task_end(self, task: Any, callback: Callable[[], None]) -> None:
-        task.add_done_callback(lambda _: None if self.is_closed() else callback())
+    def on_task_end(self, task: Any, callback: Callable[[], None]) -> Callable[[], None]:
+        def ended(_: object) -> None:
+            if not self.is_closed():
+                callback()
+
+        def undo() -> None:
+            if (known := reference()) is not None:
+                known.remove_done_callback(ended)
+
+        reference = weakref.ref(task)
+        task.add_done_callback(ended)
+        return undo
 
     def is_here(self) -> bool:
         # In Trio's guest mode the asyncio loop is "running" below a Trio task, too;
@@ -199,7 +209,7 @@ class TrioLoop:
         self._ended = False
         self._last_words: set[weakref.ref[Any]] = set()
 
-    def on_task_end(self, task: Any, callback: Callable[[], None]) -> None:
+    def on_task_end(self, task: Any, callback: Callable[[], None]) -> Callable[[], None]:
         # Trio tells nobody when a task ends, but forgets the task.
         def gone(_: object) -> None:
             self._last_words.discard(reference)
@@ -208,6 +218,7 @@ class TrioLoop:
 
         reference = weakref.ref(task, gone)
         self._last_words.add(reference)
+        return lambda: self._last_words.discard(reference)
 
     def is_here(self) -> bool:
         try:

@@ -5,6 +5,7 @@ over: a read that is cancelled has not moved the position, so nothing can be los
 """
 
 import weakref
+from collections.abc import Callable
 
 import anyio.lowlevel
 
@@ -25,6 +26,7 @@ class DeltaReader:
         "_next",
         "_reading",
         "_task",
+        "_unwatch",
         "state",
     )
 
@@ -36,6 +38,7 @@ class DeltaReader:
         self._reading = False
         self._interested = False
         self._task: weakref.ref[object] | None = None
+        self._unwatch: Callable[[], None] = _nothing
 
     async def receive(self) -> str:
         """Return the text that is new, waiting for it; after the end the rest, maybe empty.
@@ -57,8 +60,13 @@ class DeltaReader:
         task = generation.host.current_task()
         if self._task is None or self._task() is not task:
             self._task = weakref.ref(task)
-            # When the reader's task is over, so is its interest.
-            generation.host.loop.on_task_end(task, self._task_gone)
+            self._unwatch()
+            # When the reader's task is over, so is its interest. Weakly: a task may read
+            # thousands of replies in its life, and must not keep them.
+            gone = weakref.WeakMethod(self._task_gone)
+            self._unwatch = generation.host.loop.on_task_end(
+                task, lambda: None if (call := gone()) is None else call()
+            )
         self._reading = True
         self._gain()
         try:
@@ -88,6 +96,8 @@ class DeltaReader:
     def drain(self) -> None:
         """Note that the reader has seen the end, or does not want the rest."""
         self.state = advance(DELIVERY, self.state, DeliverySignal.DRAINED)
+        self._unwatch()
+        self._unwatch = _nothing
         self._lose()
 
     def leave(self) -> None:
@@ -117,3 +127,7 @@ class DeltaReader:
         if self._interested:
             self._interested = False
             self._generation.lose_interest()
+
+
+def _nothing() -> None:
+    """Undo nothing."""
