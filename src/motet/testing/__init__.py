@@ -33,6 +33,8 @@ from motet.testing.server import Step as Step
 from motet.testing.server import Truncate as Truncate
 from motet.testing.server import open_server as open_server
 from motet.testing.server import serve_in_thread as serve_in_thread
+from motet.testing.virtual_time import run_on_virtual_time as run_on_virtual_time
+from motet.testing.virtual_time import virtual_loop as virtual_loop
 
 for _name, _public in list(globals().items()):
     if not _name.startswith("_") and hasattr(_public, "__qualname__"):
