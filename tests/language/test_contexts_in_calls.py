@@ -3,7 +3,7 @@
 import gc
 import math
 import weakref
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from language.scripted import ScriptedBackend, answer
 from motet import (
     CBlock,
+    ChatMessage,
     Context,
     DependencyError,
     GenerationCancelled,
@@ -294,6 +295,17 @@ async def test_a_backend_leaves_the_context_as_it_was() -> None:
     assert isinstance(after, ChatContext)
     await thunk
     assert thunk.context is ctx
+
+
+async def test_a_backend_may_make_messages_in_its_own_way() -> None:
+    class Shouting(ScriptedBackend):
+        def to_messages(self, entries: Sequence[Any]) -> list[ChatMessage]:
+            return [ChatMessage("user", str(entry).upper()) for entry in entries]
+
+    backend = Shouting()
+    thunk, _ = await backend.generate_from_context(CBlock("b"), ChatContext().add(CBlock("a")))
+    await thunk
+    assert backend.asked == [["A", "B"]]
 
 
 # Bounds.

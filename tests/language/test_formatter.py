@@ -160,6 +160,18 @@ def test_the_family_that_says_most_about_the_model_wins(tmp_path: Path) -> None:
     assert family_of("mistral") == "default"
 
 
+def test_a_family_may_have_families_and_all_may_stand_in_prompts(tmp_path: Path) -> None:
+    for family in ("default", "granite", "granite/granite3.3", "llama/granite4"):
+        write(tmp_path, f"prompts/{family}/Shown", family)
+
+    def family_of(model: str) -> str:
+        return TemplateFormatter(model, template_path=tmp_path).print(Shown())
+
+    assert family_of("ibm/granite-3.3:8b") == "granite/granite3.3"
+    assert family_of("granite4:micro") == "granite"
+    assert family_of("mistral") == "default"
+
+
 def test_the_names_are_tried_in_order(tmp_path: Path) -> None:
     write(tmp_path, "default/Shown", "by class")
     write(tmp_path, "default/Other", "by name")

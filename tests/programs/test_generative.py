@@ -621,3 +621,10 @@ def test_the_response_is_named_after_the_function(name: str, title: str) -> None
     model: Any = create_response_format(f)
     assert model.__name__ == title
     assert model.model_validate_json('{"result": 3}').result == 3
+
+
+def test_a_function_tells_what_a_reply_must_conform_to() -> None:
+    @generative
+    def rate(text: str) -> int: ...  # type: ignore[empty-body]
+
+    assert rate.response_format.model_json_schema()["properties"]["result"]["type"] == "integer"

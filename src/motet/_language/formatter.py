@@ -2,8 +2,9 @@
 
 A component's own template wins; otherwise its names are looked for in the user's
 folder, then in ``templates`` beside the module of its class, then among ours; in each
-in a folder named after the model's family before the one named ``default``. Jinja is
-imported when the first template is rendered.
+in a folder named after the model's family, or in one inside that, before the one named
+``default``; these may stand in a folder ``prompts``. Jinja is imported when the first
+template is rendered.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment, Template
 
 _OURS: Final = Path(__file__).parent / "templates"
+_INNER: Final = "prompts"  # where mellea has them: templates/prompts/default/Instruction.jinja2
 # A component may make up its template for every object; those are not kept for ever.
 _TEMPLATES_KEPT: Final = 512
 _log: Final = logging.getLogger("motet")
@@ -226,17 +228,20 @@ class TemplateFormatter:
         module_file = getattr(sys.modules.get(cls.__module__), "__file__", None)
         beside = [Path(module_file).parent / "templates"] if module_file else []
         user = [self.template_path] if self.template_path else []
-        return [folder for folder in dict.fromkeys([*user, *beside, _OURS]) if folder.is_dir()]
+        places = dict.fromkeys([*user, *beside, _OURS])
+        return [folder for each in places for folder in (each, each / _INNER) if folder.is_dir()]
 
     def _families(self, folder: Path) -> list[str]:
         """Return the names in a folder that fit the model, the most telling first."""
         model = _bare(self.model_id)
-        families = {
-            entry.name
-            for entry in folder.iterdir()
-            if entry.is_dir() and entry.name != "default" and _bare(entry.name)
-        }
-        fitting = [family for family in families if _bare(family) in model]
+        fitting = []
+        unseen = [folder]
+        while unseen:
+            for entry in unseen.pop().iterdir():
+                name = _bare(entry.name)
+                if name and name in model and name != "default" and entry.is_dir():
+                    fitting.append(entry.relative_to(folder).as_posix())
+                    unseen.append(entry)
         return [*sorted(fitting, key=lambda family: (-len(family), family)), "default"]
 
     def _ensure_environment(self) -> Environment:

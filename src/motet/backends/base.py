@@ -155,6 +155,15 @@ class Backend(ABC):
         """
         return validate_options(model_options)
 
+    def to_messages(self, entries: Sequence[Any]) -> Sequence[ChatMessage]:
+        """Return the entries of a conversation as messages; as the formatter does, unless overridden.
+
+        Args:
+            entries: what was said before, oldest first, and what is to be said now. Every
+                thunk among them has arrived.
+        """
+        return self.formatter.to_chat_messages(entries)
+
     async def close_idle(self) -> None:  # noqa: B027 - a backend may have none
         """Close the connections of the running event loop that serve nobody."""
 
@@ -275,7 +284,7 @@ class _Call:
         return history
 
     def _request(self, history: Sequence[Any]) -> Request:
-        messages = self.backend.formatter.to_chat_messages([*history, self.action])
+        messages = self.backend.to_messages([*history, self.action])
         return Request(
             messages=tuple(messages),
             options=self.options,

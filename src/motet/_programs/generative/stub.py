@@ -8,6 +8,7 @@ import inspect
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import (
+    TYPE_CHECKING,
     Any,
     Final,
     Generic,
@@ -39,6 +40,9 @@ from .arguments import Arguments
 from .call import GenerativeCall, Misfit
 from .function import Function
 from .preconditions import check_preconditions
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 _log: Final = logging.getLogger("motet")
 
@@ -112,6 +116,15 @@ class GenerativeStub(Generic[P, R]):
             )
         functools.update_wrapper(cast("Callable[..., Any]", self), func)
         self._function: Final = Function(func)
+
+    @property
+    def response_format(self) -> type[BaseModel]:
+        """The pydantic model that a reply must conform to: its one field is ``result``.
+
+        Raises:
+            TypeError: what the function returns cannot be described to a model.
+        """
+        return self._function.response
 
     def _extract(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ExtractedArgs:
         """Take a call apart.

@@ -1,0 +1,36 @@
+"""How to get an answer that meets its requirements."""
+
+from motet import SamplingResult as SamplingResult
+from motet import SamplingStrategy as SamplingStrategy
+
+from ..._left_out import LATER, PYTHON, named
+from .base import BaseSamplingStrategy as BaseSamplingStrategy
+from .base import MultiTurnStrategy as MultiTurnStrategy
+from .base import RejectionSamplingStrategy as RejectionSamplingStrategy
+from .base import RepairTemplateStrategy as RepairTemplateStrategy
+from .majority_voting import MajorityVotingStrategyForMath as MajorityVotingStrategyForMath
+from .majority_voting import MBRDRougeLStrategy as MBRDRougeLStrategy
+
+__all__ = [
+    "BaseSamplingStrategy",
+    "MBRDRougeLStrategy",
+    "MajorityVotingStrategyForMath",
+    "MultiTurnStrategy",
+    "RejectionSamplingStrategy",
+    "RepairTemplateStrategy",
+    "SamplingResult",
+    "SamplingStrategy",
+]
+
+__getattr__ = named(
+    __name__,
+    {
+        "BudgetForcingSamplingStrategy": LATER,
+        "SOFAISamplingStrategy": LATER,
+        "ModelFriendlyFeedbackFormatter": PYTHON,
+        "ModelFriendlyRepairStrategy": PYTHON,
+        "SamplingPreset": PYTHON,
+        "python_code_generation_sampling": PYTHON,
+        "python_plotting_sampling": PYTHON,
+    },
+)
