@@ -169,6 +169,21 @@ def test_strict_arguments_are_neither_unknown_nor_of_another_type() -> None:
     ) == {"city": "a", "days": 3}
 
 
+def test_models_among_the_arguments_are_mappings_until_the_tool_is_called() -> None:
+    class Mail(pydantic.BaseModel):
+        to: str
+
+    def send(mail: Mail, copies: list[Mail], more: dict[str, Mail] | None = None) -> str:
+        return mail.to + copies[0].to
+
+    made = tool(send)
+    args = {"mail": {"to": "a"}, "copies": [{"to": "b"}], "more": {"x": {"to": "c"}}}
+    assert validate_tool_arguments(made, args) == args
+    calls = to_tool_calls({"send": made}, json.dumps({"name": "send", "arguments": args}))
+    assert calls is not None
+    assert calls["send"].call_func() == "ab"
+
+
 def test_the_description_for_ollama_is_one_of_pydantic() -> None:
     described = convert_function_to_ollama_tool(weather, "w")
     assert isinstance(described, OllamaTool)

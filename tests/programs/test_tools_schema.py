@@ -266,3 +266,18 @@ def test_docstrings(text: str | None, description: str, arguments: dict[str, str
     read = read_docstring(text)
     assert read.description == description
     assert read.arguments == arguments
+
+
+def test_a_union_that_is_told_apart_by_a_tag_is_one_of_alternatives() -> None:
+    class Cat(pydantic.BaseModel):
+        kind: Literal["cat"]
+
+    class Dog(pydantic.BaseModel):
+        kind: Literal["dog"]
+
+    def act(pet: Annotated[Cat | Dog, pydantic.Field(discriminator="kind")]) -> None: ...
+
+    described_pet = properties(act)["pet"]
+    assert set(described_pet) == {"anyOf", "description"}
+    kinds = [each["properties"]["kind"]["enum"] for each in described_pet["anyOf"]]
+    assert kinds == [["cat"], ["dog"]]

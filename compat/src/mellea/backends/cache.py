@@ -53,9 +53,11 @@ class SimpleLRUCache(Cache):
 
     def put(self, key: str | int, value: Any) -> None:
         """Keep *value* under *key*, and forget another value if there is no room."""
+        if self.capacity <= 0:
+            return
         self.cache[key] = value
         self.cache.move_to_end(key)
-        while len(self.cache) > max(self.capacity, 0):
+        while len(self.cache) > self.capacity:
             _, evicted = self.cache.popitem(last=False)
             if self.on_evict is not None:
                 self.on_evict(evicted)

@@ -205,12 +205,38 @@ def validate_tool_arguments(
 ) -> dict[str, Any]:
     """Return what a model gave as arguments with the types of the tool's parameters.
 
+    What is a pydantic model to the tool stays a mapping; `read_tool_arguments` makes it one.
+
     Args:
         tool: the tool.
         args: the arguments.
         coerce_types: whether ``"3"`` will do for 3, and the like.
         strict: whether what does not fit is an error. Otherwise there is a warning and the
             arguments come back as they are. Unknown arguments are kept if not strict.
+
+    Raises:
+        pydantic.ValidationError: they do not fit, and *strict* is true.
+    """
+    read = read_tool_arguments(tool, args, coerce_types=coerce_types, strict=strict)
+    return {name: _dumped(value) for name, value in read.items()}
+
+
+def _dumped(value: Any) -> Any:
+    match value:
+        case pydantic.BaseModel():
+            return value.model_dump()
+        case list():
+            return [_dumped(each) for each in value]
+        case dict():
+            return {key: _dumped(each) for key, each in value.items()}
+        case _:
+            return value
+
+
+def read_tool_arguments(
+    tool: Any, args: Mapping[str, Any], *, coerce_types: bool = True, strict: bool = False
+) -> dict[str, Any]:
+    """Return arguments as the tool can be called with; otherwise as `validate_tool_arguments`.
 
     Raises:
         pydantic.ValidationError: they do not fit, and *strict* is true.

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from motet import Context, ModelOutputThunk, ModelToolCall
 
-from .tools import parse_tools, validate_tool_arguments
+from .tools import parse_tools, read_tool_arguments
 
 __all__ = ["get_value", "populate_response_metadata_openai_shape", "to_chat", "to_tool_calls"]
 
@@ -68,9 +68,7 @@ def to_tool_calls(tools: Mapping[str, Any], decoded_result: str) -> dict[str, Mo
             warn_of_unknown(name)
             continue
         takes = tool.as_json_tool["function"]["parameters"].get("properties")
-        calls[name] = ModelToolCall(
-            name, tool, validate_tool_arguments(tool, args if takes else {})
-        )
+        calls[name] = ModelToolCall(name, tool, read_tool_arguments(tool, args if takes else {}))
     return calls or None
 
 

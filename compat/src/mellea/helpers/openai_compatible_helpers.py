@@ -14,7 +14,7 @@ import pydantic
 
 from motet import ImageBlock, Message, ModelOutputThunk, ModelToolCall, ToolMessage
 
-from ..backends.tools import validate_tool_arguments
+from ..backends.tools import read_tool_arguments
 from ..backends.utils import warn_of_unknown
 
 __all__ = [
@@ -82,9 +82,7 @@ def extract_model_tool_requests(
         while key in calls:
             count += 1
             key = f"{name} ({count})"
-        calls[key] = ModelToolCall(
-            name, tool, validate_tool_arguments(tool, args), id=asked.get("id")
-        )
+        calls[key] = ModelToolCall(name, tool, read_tool_arguments(tool, args), id=asked.get("id"))
     return calls or None
 
 

@@ -164,6 +164,10 @@ class _Inlining:
             return self._referred(plain.pop("$ref")) | plain
         if "const" in plain:
             plain["enum"] = [plain.pop("const")]
+        # OpenAI's strict mode refuses both words; the tags of the alternatives say the same.
+        plain.pop("discriminator", None)
+        if "oneOf" in plain and "anyOf" not in plain:
+            plain["anyOf"] = plain.pop("oneOf")
         for key in ("items", "additionalProperties", "contains"):
             if isinstance(plain.get(key), Mapping):
                 plain[key] = self.schema(plain[key])
