@@ -71,6 +71,7 @@ from ._programs.sampling.strategies import RepairTemplateStrategy as RepairTempl
 from ._programs.tools import acall_tools as acall_tools
 from ._programs.tools import arun_tool as arun_tool
 from ._programs.tools import call_tools as call_tools
+from ._runtime.portal import run_in_portal as run_in_portal
 from ._session.session import MelleaSession as MelleaSession
 from ._session.session import get_session as get_session
 from ._session.start import open_session as open_session
@@ -274,6 +275,7 @@ __all__ = [
     "req",
     "reqify",
     "requirement_check_to_bool",
+    "run_in_portal",
     "simple_validate",
     "start_session",
     "tool",

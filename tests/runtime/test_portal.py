@@ -14,6 +14,7 @@ import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
+import motet
 from motet._runtime import portal as portal_module
 from motet._runtime.host import current_host
 from motet._runtime.portal import Portal, call_in_loop, default_portal
@@ -350,3 +351,11 @@ def test_a_portal_that_cannot_start_tells_its_caller(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(portal_module.threading.Thread, "start", refuse)  # type: ignore[attr-defined]
     with pytest.raises(RuntimeError, match="before the program ends"):
         Portal().call(add, 1, 2)
+
+
+def test_an_async_function_runs_for_code_without_await() -> None:
+    async def added(one: int, other: int) -> int:
+        await anyio.lowlevel.checkpoint()
+        return one + other
+
+    assert motet.run_in_portal(added, 1, 2) == 3

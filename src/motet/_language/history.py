@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from .._thunk.thunk import ModelOutputThunk
 from .._values.errors import PendingReplyError
+from .._values.misuse import WrongType
 from .blocks import CBlock
 from .context import Context
 from .message import Message
@@ -26,7 +27,7 @@ def as_chat_history(ctx: Context) -> list[Message]:
 def _message(entry: Any) -> Message:
     said = _arrived(entry).parsed_repr if isinstance(entry, ModelOutputThunk) else entry
     if not isinstance(said, Message):
-        raise TypeError(
+        raise WrongType(
             f"this context is no chat: a {type(entry).__name__} in it is neither a Message nor "
             "the answer to one; as_generic_chat_history() takes whatever there is"
         )

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from .._thunk.thunk import ModelOutputThunk
+from .._values.misuse import WrongType
 from .blocks import CBlock, as_images
 from .component import Component, TemplateRepresentation, blockify, lacks_text
 from .requirement import Requirement
@@ -47,7 +48,7 @@ class Instruction(Component[str]):
         if user_variables is not None:
             check_variables(user_variables)
             if output_prefix is not None:
-                raise TypeError(
+                raise WrongType(
                     "output_prefix is not supported together with user_variables; "
                     "write it out, or leave one of them away"
                 )
@@ -79,7 +80,7 @@ class Instruction(Component[str]):
             except TypeError as exc:
                 raise TypeError(f"{what}: {exc}") from None
         if not isinstance(text, str):
-            raise TypeError(
+            raise WrongType(
                 f"{what} must be a string when user_variables are provided, not {_kind(text)}"
             )
         check_template(text, what)

@@ -63,7 +63,7 @@ class _About(Component[str]):
         brought = shown if isinstance(shown, TemplateRepresentation) else None
         return TemplateRepresentation(
             obj=self,
-            args={"object": shown, **args},
+            args={"content": self._obj, **args},
             tools=brought.tools if brought else None,
             fields=brought.fields if brought else None,
             images=brought.images if brought else None,

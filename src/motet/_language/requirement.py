@@ -19,6 +19,7 @@ import anyio.to_thread
 import attrs
 
 from .._thunk.inputs import wait_for_inputs
+from .._values.misuse import Misuse
 from .component import Component, TemplateRepresentation
 
 if TYPE_CHECKING:
@@ -27,13 +28,6 @@ if TYPE_CHECKING:
     from .context import Context
 
 _PARTIAL: Final = ("pass", "fail", "unknown")
-
-
-class Misuse(RuntimeError, AssertionError):
-    """An object was used where it cannot be.
-
-    It is an `AssertionError` as well, because programs written for mellea expect one.
-    """
 
 
 def _truth(result: object) -> bool:

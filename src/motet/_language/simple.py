@@ -3,6 +3,7 @@
 from typing import Any
 
 from .._thunk.thunk import ModelOutputThunk
+from .._values.misuse import WrongType
 from .component import Component, TemplateRepresentation, blockify
 
 
@@ -22,7 +23,7 @@ class SimpleComponent(Component[str]):
             try:
                 self._values[name] = blockify(value)
             except TypeError as exc:
-                raise TypeError(f"{name}: {exc}") from None
+                raise WrongType(f"{name}: {exc}") from None
 
     def parts(self) -> list[Any]:
         """Return the values."""

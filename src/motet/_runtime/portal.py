@@ -230,3 +230,22 @@ def default_portal() -> Portal:
     if backend not in ("asyncio", "trio"):
         raise ValueError(f"MOTET_PORTAL must be asyncio or trio, not {backend!r}")
     return Portal(backend)
+
+
+def run_in_portal(fn: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
+    """Run an async function for code without await, and return what it returns.
+
+    It runs on the event loop behind the synchronous methods of every session, in a thread of
+    its own, and sees the caller's context variables. It blocks the calling thread; Ctrl-C
+    there cancels it before it goes on. Sessions and replies that it leaves on that loop can
+    be used by synchronous code.
+
+    Args:
+        fn: the function.
+        args: its arguments.
+
+    Raises:
+        Exception: whatever *fn* raises.
+        RuntimeError: the interpreter is shutting down and starts no threads.
+    """
+    return default_portal().call(fn, *args)

@@ -22,6 +22,7 @@ from .._programs.sampling.run import begin_sampled
 from .._programs.sampling.strategies import RejectionSamplingStrategy
 from .._thunk.generation import DEFAULT_LINGER
 from .._thunk.thunk import ComputedModelOutputThunk, ModelOutputThunk
+from .._values.misuse import WrongValue
 
 if TYPE_CHECKING:
     from .._language.context import Context
@@ -227,7 +228,7 @@ def check_results_wanted(wanted: bool, strategy: SamplingStrategy | None) -> Non
         ValueError: *wanted* without a strategy.
     """
     if wanted and strategy is None:
-        raise ValueError(
+        raise WrongValue(
             "return_sampling_results needs a strategy; leave one of the two away, "
             "or pass a SamplingStrategy"
         )

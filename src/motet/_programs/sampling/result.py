@@ -9,8 +9,9 @@ from typing import Any, Generic, Self, TypeVar
 
 from ..._language.blocks import CBlock
 from ..._language.context import Context
-from ..._language.requirement import Misuse, Requirement, ValidationResult
+from ..._language.requirement import Requirement, ValidationResult
 from ..._thunk.thunk import ModelOutputThunk
+from ..._values.misuse import Misuse
 
 S = TypeVar("S")
 

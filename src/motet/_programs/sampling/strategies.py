@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..._language.context import Context
-from ..._language.requirement import Misuse
+from ..._values.misuse import Misuse
 from .base import BaseSamplingStrategy, Thunk
 from .feedback import Repair, TryAgain, failures
 from .result import Validations

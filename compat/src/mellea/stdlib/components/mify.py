@@ -1,6 +1,30 @@
 """Any object becomes one that a model can be asked about, or be asked to change."""
 
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+import motet
 from motet import MObjectProtocol as MifiedProtocol
-from motet import mify as mify
 
 __all__ = ["MifiedProtocol", "mify"]
+
+T = TypeVar("T")
+
+
+@overload
+def mify(obj: T, **way: Any) -> T: ...
+@overload
+def mify(obj: None = None, **way: Any) -> Callable[[T], T]: ...
+def mify(obj: Any = None, **way: Any) -> Any:
+    """Make an object, or every object of a class, one that a model can be asked about.
+
+    See `motet.mify`, which says what *way* may hold.
+
+    Args:
+        obj: the object or class; without it, a decorator is returned.
+        way: the options.
+
+    Raises:
+        TypeError: it cannot be given methods, or there is no such option.
+    """
+    return motet.mify(way.pop("obj_or_class", obj), **way)
