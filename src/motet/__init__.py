@@ -100,6 +100,7 @@ from ._values.errors import Phase as Phase
 from ._values.errors import ProtocolError as ProtocolError
 from ._values.errors import QuorumNotReached as QuorumNotReached
 from ._values.errors import ReplyError as ReplyError
+from ._values.errors import ReplyRefused as ReplyRefused
 from ._values.errors import SessionClosed as SessionClosed
 from ._values.errors import SingleReaderError as SingleReaderError
 from ._values.errors import StatusError as StatusError
@@ -115,6 +116,7 @@ from .backends.base import Backend as Backend
 from .backends.base import Reply as Reply
 from .backends.base import Request as Request
 from .backends.ollama import OllamaModelBackend as OllamaModelBackend
+from .backends.openai import OpenAIBackend as OpenAIBackend
 
 if TYPE_CHECKING:
     from ._language.history import as_chat_history as as_chat_history
@@ -214,6 +216,7 @@ __all__ = [
     "MultiTurnStrategy",
     "NoValidReply",
     "OllamaModelBackend",
+    "OpenAIBackend",
     "Outcome",
     "PartialValidationResult",
     "PendingReplyError",
@@ -229,6 +232,7 @@ __all__ = [
     "Reply",
     "ReplyError",
     "ReplyMismatch",
+    "ReplyRefused",
     "Request",
     "Requirement",
     "SamplingResult",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from motet._wire.ollama import DEFAULT_BASE_URL, base_url_from_host
+from motet._wire.addresses import DEFAULT_BASE_URL, base_url_from_host
 
 
 @pytest.mark.parametrize("host", [None, "", " ", "\n", '""', "''"])

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from motet._values.chat import ToolCallRequest
 from motet._values.errors import ProtocolError
 from motet._wire.ndjson import LineSplitter
-from motet._wire.ollama import OllamaChunk, OllamaMessage, ReplyRecord, decode_chunk, error_text
+from motet._wire.ollama import OllamaChunk, OllamaMessage, ReplyRecord, decode_chunk
+from motet._wire.wording import error_text
 
 # As a server writes them, shortened.
 FIRST = (

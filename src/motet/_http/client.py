@@ -8,9 +8,10 @@ first call.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .._runtime.host import LoopHost
@@ -25,20 +26,29 @@ class Client:
     """What a backend needs to call its server from one event loop.
 
     Attributes:
-        send: sends a request.
+        send: sends a request to where most requests go.
         limiter: places for calls in flight.
     """
 
-    def __init__(self, send: Send, limiter: CallLimiter) -> None:
-        self.send = send
+    def __init__(self, make: Callable[[str, str], Send], url: str, limiter: CallLimiter) -> None:
+        self._make = make
+        self._senders: dict[tuple[str, str], Send] = {}
+        self.send = self.to("POST", url)
         self.limiter = limiter
+
+    def to(self, method: str, url: str) -> Send:
+        """Return what sends requests with this method to this URL."""
+        send = self._senders.get((method, url))
+        if send is None:
+            send = self._senders[method, url] = self._make(method, url)
+        return send
 
 
 class Clients:
     """The clients of one backend, one for each event loop.
 
     Args:
-        url: where to send requests.
+        url: where most requests go.
         headers: their headers.
         http_client: the user's own client, used as it is and never closed by us.
         max_in_flight: how many calls at once on one event loop; None for as many as the
@@ -77,11 +87,15 @@ class Clients:
         client = self._clients.get(host)
         if client is None:
             limiter = CallLimiter(self._max_in_flight or default_limit())
-            send = self._through_theirs() if self._http_client else self._over_lease(host)
-            client = self._clients[host] = Client(send, limiter)
+            make = (
+                self._through_theirs
+                if self._http_client
+                else functools.partial(self._over_lease, weakref.ref(host))
+            )
+            client = self._clients[host] = Client(make, self._url, limiter)
         return client
 
-    def _over_lease(self, host: LoopHost) -> Send:
+    def _over_lease(self, of: weakref.ref[LoopHost], method: str, address: str) -> Send:
         """Return what sends over the loop's own connections.
 
         Straight to the transport: what a client of the library adds to a request (cookies,
@@ -89,25 +103,32 @@ class Clients:
         """
         import httpx2
 
-        transport, url = shared_transport(host), httpx2.URL(self._url)
+        host = of()
+        assert host is not None  # who asks runs on it
+        transport, url = shared_transport(host), httpx2.URL(address)
         headers = httpx2.Headers({"host": url.netloc.decode("ascii"), **self._headers})
 
         async def send(content: bytes, extensions: dict[str, Any]) -> Any:
             request = httpx2.Request(
-                "POST", url, headers=headers, content=content, extensions=extensions
+                method, url, headers=headers, content=content or None, extensions=extensions
             )
             return await transport.handle_async_request(request)
 
         return send
 
-    def _through_theirs(self) -> Send:
+    def _through_theirs(self, method: str, address: str) -> Send:
         """Return what sends through the user's own client."""
         http, headers = self._http_client, self._headers
-        url = type(http.base_url)(self._url)  # parsed once, in the client's own type
+        url = type(http.base_url)(address)  # parsed once, in the client's own type
 
         async def send(content: bytes, extensions: dict[str, Any]) -> Any:
             request = http.build_request(
-                "POST", url, content=content, headers=headers, timeout=None, extensions=extensions
+                method,
+                url,
+                content=content or None,
+                headers=headers,
+                timeout=None,
+                extensions=extensions,
             )
             return await http.send(request, stream=True)
 

@@ -52,10 +52,13 @@ class Sink:
     Attributes:
         begun: set by `data` when the reply has begun.
         complete: set by `data` when the reply has come to its end.
+        silent: set by `data` when what came says nothing: the connection lives, and the
+            server has not been heard of any more than before.
     """
 
     begun = False
     complete = False
+    silent = False
 
     def status(self, status: int, headers: Mapping[str, str]) -> None:
         """Take the status of a response that will be read by `data`; may raise."""
@@ -160,7 +163,7 @@ class Exchange:
         if self._sink.begun:
             self.phase = Phase.STREAMING
         # After the end of the reply no byte is a sign of life that anybody waits for.
-        if self._failure is None and not draining:
+        if self._failure is None and not draining and not self._sink.silent:
             self._expect(DRAIN_TIMEOUT if self._sink.complete else self._timeout)
 
     def _expect(self, timeout: float) -> None:

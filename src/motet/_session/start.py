@@ -11,11 +11,15 @@ from .._thunk.generation import DEFAULT_LINGER
 from .._values.model_ids import IBM_GRANITE_4_1_3B, ModelIdentifier
 from ..backends.base import Backend
 from ..backends.ollama import OllamaModelBackend
+from ..backends.openai import OpenAIBackend
 from .session import MelleaSession
 
 _log: Final = logging.getLogger("motet")
 
-_BACKENDS: Final[Mapping[str, type[Backend]]] = {"ollama": OllamaModelBackend}
+_BACKENDS: Final[Mapping[str, type[Backend]]] = {
+    "ollama": OllamaModelBackend,
+    "openai": OpenAIBackend,
+}
 # Known to programs written for mellea, and not offered here.
 _NOT_OFFERED: Final = ("hf", "huggingface", "watsonx", "litellm")
 _CONTEXTS: Final[Mapping[str, type[Context]]] = {"simple": SimpleContext, "chat": ChatContext}
@@ -38,7 +42,7 @@ def start_session(
     ends it with a block.
 
     Args:
-        backend_name: which kind of server, ``"ollama"``; or a backend that is used as it is.
+        backend_name: which kind of server, ``"ollama"`` or ``"openai"``; or a backend that is used as it is.
         model_id: which model, as the server calls it.
         ctx: what was said before; an empty `SimpleContext` without it.
         context_type: the kind of an empty context, instead of *ctx*.

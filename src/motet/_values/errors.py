@@ -8,6 +8,7 @@ This module knows facts and how to say them. It raises nothing itself.
         ModelNotFound             the server does not have the model
         StatusError               the server refused the request
         ReplyError                the server reported an error inside its reply
+        ReplyRefused              the model said that it will not answer
         ProtocolError             what came is not what the protocol says
         TruncatedReply            the reply ended without its end
         ConnectionLost            the connection broke while the reply was coming
@@ -129,6 +130,20 @@ class StatusError(BackendError):
 @attrs.define(slots=False, eq=False, repr=False)
 class ReplyError(BackendError):
     """The server accepted the request and reported an error inside the reply."""
+
+
+@attrs.define(slots=False, eq=False, repr=False)
+class ReplyRefused(BackendError):
+    """The model said that it will not answer, in a place of the reply that is not its text.
+
+    Servers let models do so where the reply must conform to a format, which no refusal
+    does. Asking again seldom helps.
+
+    Attributes:
+        refusal: the model's words.
+    """
+
+    refusal: str = attrs.field(default="", kw_only=True)
 
 
 @attrs.define(slots=False, eq=False, repr=False)

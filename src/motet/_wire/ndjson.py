@@ -70,6 +70,11 @@ class LineSplitter:
             self._check()
         return lines
 
+    @property
+    def silent(self) -> bool:
+        """Whether what has come since the last line is nothing, or blank."""
+        return not self._unended or self._unended[:1].isspace()
+
     def finish(self) -> bytes:
         """Take the end of the stream and return the line that it left without an end.
 

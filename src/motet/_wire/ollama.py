@@ -1,27 +1,26 @@
 """Ollama's chat protocol: requests to bytes, lines of a reply to one record.
 
-This module knows what ``/api/chat`` wants and sends, and how Ollama's address is written.
-It knows nothing of connections, tasks or time, and waits for nothing.
+This module knows what ``/api/chat`` and ``/api/generate`` want and send. It knows nothing
+of connections, tasks or time, and waits for nothing.
 
 References: https://github.com/ollama/ollama/blob/main/docs/api.md, "Generate a chat
 completion"; https://docs.ollama.com/api/errors; ``api/types.go`` of Ollama for the types
 of the fields.
 """
 
-import ipaddress
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import SplitResult, urlsplit
 
 import attrs
 import msgspec
 
 from motet._values.chat import ChatMessage, ToolCallRequest
-from motet._values.errors import ProtocolError
+from motet._values.errors import ProtocolError, ReplyError
 from motet._values.options import ModelOption, normalise
 
-DEFAULT_BASE_URL: Final = "http://127.0.0.1:11434"
+from .encoding import encode_body
+from .wording import line_of, quoted
 
 OLLAMA_ALIASES: Final[Mapping[str, str]] = {
     "system": ModelOption.SYSTEM_PROMPT,
@@ -45,10 +44,6 @@ OLLAMA_OPTION_NAMES: Final[Mapping[str, str]] = {
 
 # Inside "options" the server does not look for these.
 _TOP_LEVEL: Final = ("format", "logprobs", "top_logprobs", "keep_alive", "truncate", "shift")
-
-# Enough of a line or body to recognise it by, and little enough for a log.
-_MOST_QUOTED: Final = 200
-_MOST_ERROR_TEXT: Final = 500
 
 
 # ---- Replies ----
@@ -87,6 +82,8 @@ class OllamaChunk(msgspec.Struct, gc=False):
 
     model: str | None = None
     message: OllamaMessage | None = None
+    response: str | None = None  # the text where a raw prompt is answered
+    thinking: str | None = None  # likewise
     done: bool | None = None
     done_reason: str | None = None
     total_duration: float | int | None = None
@@ -104,7 +101,7 @@ class OllamaChunk(msgspec.Struct, gc=False):
 
         The status of the response is 200 all the same.
         """
-        return _line_of(self.error) if self.error else None
+        return line_of(self.error) if self.error else None
 
 
 _FACTS: Final = (
@@ -134,9 +131,10 @@ def decode_chunk(line: bytes) -> OllamaChunk:
     try:
         chunk = _decode(line)
     except (ValueError, RecursionError) as exc:
-        raise ProtocolError(f"not a line of a chat reply ({exc}): {_quoted(line)}") from exc
-    if chunk.message is None and chunk.done is None and not chunk.error:
-        raise ProtocolError(f"not a line of a chat reply: {_quoted(line)}")
+        raise ProtocolError(f"not a line of a chat reply ({exc}): {quoted(line)}") from exc
+    nothing = chunk.message is None and chunk.response is None and chunk.done is None
+    if nothing and not chunk.error:
+        raise ProtocolError(f"not a line of a chat reply: {quoted(line)}")
     return chunk
 
 
@@ -158,7 +156,24 @@ class ReplyRecord:
     _raw_calls: tuple[dict[str, Any], ...] = attrs.field(default=(), init=False, repr=False)
     _logprobs: list[Any] | None = attrs.field(default=None, init=False, repr=False)
     _role: str | None = attrs.field(default=None, init=False)
+    _raw: bool = attrs.field(default=False, init=False)  # a raw prompt is answered
     _facts: dict[str, Any] = attrs.field(factory=dict, init=False)
+
+    def take(self, piece: bytes) -> tuple[str, str]:
+        """Merge the next line of the reply; return the text and the thoughts it adds.
+
+        Raises:
+            ReplyError: the server reports an error.
+            ProtocolError: it is no line of a reply.
+        """
+        chunk = decode_chunk(piece)
+        if chunk.error:
+            raise ReplyError(f"the server reported an error: {chunk.error_text()}")
+        self.add(chunk)
+        message = chunk.message
+        if message is None:
+            return chunk.response or "", chunk.thinking or ""
+        return message.content or "", message.thinking or ""
 
     def add(self, chunk: OllamaChunk) -> None:
         """Merge the next line of the reply.
@@ -174,6 +189,8 @@ class ReplyRecord:
                 self._thinking.append(message.thinking)
             if message.tool_calls:
                 self._add_calls(message.tool_calls)
+        else:
+            self._add_raw(chunk)
         if chunk.logprobs:
             self._logprobs = self._logprobs or []
             self._logprobs += chunk.logprobs
@@ -181,6 +198,14 @@ class ReplyRecord:
         # again: looking for figures in each would double the cost of a token.
         if self._role is None or chunk.done or self.done or "model" not in self._facts:
             self._add_facts(chunk)
+
+    def check(self) -> None:
+        """Make sure that a complete reply can be used: nothing that has not been checked."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything of the reply has come, and not only that there will be one."""
+        return bool(self._content or self._thinking or self._calls)
 
     @property
     def text(self) -> str:
@@ -207,6 +232,10 @@ class ReplyRecord:
         """Why the reply ended, as a list of one; ``None`` while that is not known."""
         reason = self._facts.get("done_reason")
         return None if reason is None else [reason]
+
+    @property
+    def response_id(self) -> None:
+        """The server's name for the reply: Ollama gives none."""
 
     @property
     def usage(self) -> dict[str, int] | None:
@@ -240,6 +269,9 @@ class ReplyRecord:
         What no line said is not in it, except for ``done`` and the role and content of the
         message.
         """
+        if self._raw:
+            thoughts = {"thinking": self.thinking} if self._thinking else {}
+            return {**self._facts, "response": self.text, **thoughts, "done": self.done}
         message: dict[str, Any] = {"role": self._role or "assistant", "content": self.text}
         if self._thinking:
             message["thinking"] = self.thinking
@@ -249,6 +281,13 @@ class ReplyRecord:
         if self._logprobs:
             response["logprobs"] = list(self._logprobs)
         return response
+
+    def _add_raw(self, chunk: OllamaChunk) -> None:
+        self._raw = self._raw or chunk.response is not None
+        if chunk.response:
+            self._content.append(chunk.response)
+        if chunk.thinking:
+            self._thinking.append(chunk.thinking)
 
     def _add_facts(self, chunk: OllamaChunk) -> None:
         self.done = self.done or bool(chunk.done)
@@ -280,52 +319,6 @@ def _arguments(name: str, given: dict[str, Any] | str | None) -> dict[str, Any]:
         raise ProtocolError(
             f"the arguments of a call to {name!r} are not a JSON object: {reprlib.repr(given)}"
         ) from exc
-
-
-def error_text(body: bytes) -> str:
-    """Return what the body of an error response says, in one short line.
-
-    Servers and the proxies before them agree on no shape, so this looks for the usual
-    places in JSON and otherwise takes the text as it is. ``""`` if nothing is said.
-
-    Args:
-        body: the whole body, or as much of it as was read.
-    """
-    try:
-        said = msgspec.json.decode(body)
-    except (ValueError, RecursionError):
-        # Four bytes are the most that a character has: the rest would be cut off anyway.
-        said = body[: 4 * _MOST_ERROR_TEXT].decode(errors="replace")
-    return _line_of(said)
-
-
-def _line_of(said: Any) -> str:
-    try:
-        line = " ".join(_message_of(said).split())
-    except RecursionError:
-        return "an error that is nested too deep to be read"
-    return line if len(line) <= _MOST_ERROR_TEXT else line[: _MOST_ERROR_TEXT - 3] + "..."
-
-
-def _message_of(said: Any) -> str:
-    """Find the words in an error of any shape."""
-    match said:
-        case str():
-            return said
-        case dict():
-            # "msg" is in the items of the list that FastAPI has under "detail".
-            inner = [said[key] for key in ("error", "message", "detail", "msg") if said.get(key)]
-            if inner:
-                return _message_of(inner[0])
-        case list():
-            return "; ".join(filter(None, map(_message_of, said)))
-    return msgspec.json.encode(said).decode() if said else ""
-
-
-def _quoted(line: bytes) -> str:
-    if len(line) <= _MOST_QUOTED:
-        return repr(line)
-    return f"{line[:_MOST_QUOTED]!r}... ({len(line)} bytes)"
 
 
 # ---- Requests ----
@@ -361,8 +354,7 @@ def chat_body(
         ValueError: an option makes no sense or contains itself, an image is not base64,
             or a text has surrogate characters, which cannot be sent.
     """
-    given = normalise(options, OLLAMA_ALIASES)
-    given = {key: value for key, value in given.items() if value is not None}
+    given = _given(options)
     system = given.get(ModelOption.SYSTEM_PROMPT)
     opening = (ChatMessage("system", system),) if system else ()
     body: dict[str, Any] = {
@@ -372,6 +364,35 @@ def chat_body(
         "messages": [_message(message) for message in (*opening, *messages)],
         "tools": list(tools),
     }
+    return _encoded(body, given, schema)
+
+
+def generate_body(
+    model: str,
+    prompt: str,
+    options: Mapping[str, Any] | None = None,
+    *,
+    schema: Mapping[str, Any] | str | None = None,
+) -> bytes:
+    """Return the body of a request to ``/api/generate`` that continues a text as it is.
+
+    There is no template around it, hence no system prompt and no tools.
+
+    Raises:
+        TypeError, ValueError: as `chat_body`.
+    """
+    body = {"model": model, "stream": True, "options": {}, "prompt": prompt, "raw": True}
+    return _encoded(body, _given(options), schema)
+
+
+def _given(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    given = normalise(options, OLLAMA_ALIASES)
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _encoded(
+    body: dict[str, Any], given: dict[str, Any], schema: Mapping[str, Any] | str | None
+) -> bytes:
     if ModelOption.THINKING in given:
         body["think"] = given[ModelOption.THINKING]
     body |= {key: given.pop(key) for key in _TOP_LEVEL if key in given}
@@ -379,12 +400,7 @@ def chat_body(
         body["format"] = schema
     renamed = ModelOption.replace_keys(given, OLLAMA_OPTION_NAMES)
     body["options"] = ModelOption.remove_special_keys(renamed)
-    try:
-        return msgspec.json.encode(body)
-    except TypeError as exc:
-        raise TypeError(f"{_unsendable(body)} cannot be written as JSON: {exc}") from exc
-    except (UnicodeEncodeError, RecursionError) as exc:
-        raise ValueError(f"{_unsendable(body)} cannot be written as JSON: {exc}") from exc
+    return encode_body(body, body["options"])
 
 
 def _message(message: ChatMessage) -> dict[str, Any]:
@@ -416,91 +432,3 @@ def _tool_call(call: ToolCallRequest) -> dict[str, Any]:
     written: dict[str, Any] = {} if call.id is None else {"id": call.id}
     written["function"] = {"name": call.name, "arguments": dict(call.arguments)}
     return written
-
-
-def _unsendable(body: Mapping[str, Any]) -> str:
-    """Name the part of a request that the encoder refuses."""
-    parts = [(f"model option {key!r}", (key, value)) for key, value in body["options"].items()]
-    parts += [(f"message {index}", value) for index, value in enumerate(body["messages"])]
-    parts += [(f"{key!r} of the request", value) for key, value in body.items()]
-    return next((name for name, value in parts if not _can_encode(value)), "the request")
-
-
-def _can_encode(value: Any) -> bool:
-    try:
-        msgspec.json.encode(value)
-    except (TypeError, UnicodeEncodeError, RecursionError):
-        return False
-    return True
-
-
-# ---- Addresses ----
-
-
-def base_url_from_host(host: str | None, *, name: str = "OLLAMA_HOST") -> str:
-    """Return the base URL that *host* means, as Ollama's own clients read it.
-
-    Without a scheme the port is 11434 if none is given, with one it is the scheme's own.
-    A path is kept, without the slash at its end; what follows the path is not.
-
-    Args:
-        host: such as ``box``, ``:8080``, ``box:8080``, ``[::1]``, ``https://box/ollama``;
-            ``None`` and blank for the default. Blanks and quotes around it do not count.
-        name: where *host* comes from, for the errors.
-
-    Raises:
-        ValueError: *host* is no such address.
-    """
-    address = (host or "").strip(" \t\r\n\"'")
-    if not address:
-        return DEFAULT_BASE_URL
-    scheme, separator, rest = address.partition("://")
-    if not separator:
-        scheme, rest = "http", address
-    default_port = {"http": 80, "https": 443}.get(scheme.lower())
-    if default_port is None:
-        raise ValueError(f"{name} must begin with http:// or https://, not {scheme}://")
-    if not separator:
-        default_port = 11434
-    if "@" in rest.partition("/")[0]:
-        # Not quoted: it would put the password into logs.
-        raise ValueError(f"{name} must not contain a user name or password; send them in a header")
-    parts = _split(rest, name)
-    port = _port(parts, name)
-    hostname = parts.hostname or "127.0.0.1"
-    if ":" in hostname:
-        hostname = f"[{hostname}]"
-    path = parts.path.rstrip("/")
-    return f"{scheme.lower()}://{hostname}:{default_port if port is None else port}{path}"
-
-
-def _split(rest: str, name: str) -> SplitResult:
-    authority, slash, path = rest.partition("/")
-    if _is_ipv6(authority):
-        authority = f"[{authority}]"
-    try:
-        parts = urlsplit(f"//{authority}{slash}{path}")
-    except ValueError as exc:
-        raise ValueError(f"{name} is not an address ({exc}): {rest!r}") from exc
-    if any(character.isspace() for character in rest):
-        raise ValueError(f"{name} is not an address (it has blanks in it): {rest!r}")
-    return parts
-
-
-def _port(parts: SplitResult, name: str) -> int | None:
-    try:
-        port = parts.port
-    except ValueError:
-        port = 0
-    if port == 0:
-        raise ValueError(f"the port in {name} must be a number from 1 to 65535: {parts.netloc!r}")
-    return port
-
-
-def _is_ipv6(text: str) -> bool:
-    """Whether *text* is an IPv6 address that lacks the brackets a URL wants."""
-    try:
-        ipaddress.IPv6Address(text)
-    except ValueError:
-        return False
-    return True

@@ -10,5 +10,6 @@ from .base import Backend as Backend
 from .base import Reply as Reply
 from .base import Request as Request
 from .ollama import OllamaModelBackend as OllamaModelBackend
+from .openai import OpenAIBackend as OpenAIBackend
 
-__all__ = ["Backend", "ModelOption", "OllamaModelBackend", "Reply", "Request"]
+__all__ = ["Backend", "ModelOption", "OllamaModelBackend", "OpenAIBackend", "Reply", "Request"]

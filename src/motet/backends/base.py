@@ -47,6 +47,8 @@ class Request:
         schema: the JSON schema that the reply must conform to, or None.
         tools: the tools that the model may call, by name.
         silence_timeout: for how long the server may be silent, in seconds; None for ever.
+        prompt: the text that the model is to continue as it is, without a template; there
+            are no messages then. None for a conversation.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -54,6 +56,7 @@ class Request:
     schema: Mapping[str, Any] | None
     tools: Mapping[str, Tool]
     silence_timeout: float | None
+    prompt: str | None = None
 
 
 class Reply:

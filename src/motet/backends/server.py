@@ -1,0 +1,314 @@
+"""`ServerBackend`: what backends that ask a model server over HTTP have in common.
+
+It always asks for a streamed reply, also for a caller who wants it in one piece: only
+then does closing the connection stop the server. A protocol, bytes and pieces, is in
+``_wire``; the connection in ``_http``; a backend brings the two together.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import anyio
+import attrs
+
+from .._http.client import Clients
+from .._http.exchange import Exchange, Sink, retry_after
+from .._runtime.host import current_host
+from .._values.errors import (
+    BackendError,
+    BackendUnavailable,
+    Phase,
+    ProtocolError,
+    StatusError,
+    TruncatedReply,
+)
+from .._values.options import DEFAULT_STREAM_TIMEOUT, ModelOption
+from .._wire.ndjson import LineSplitter
+from .._wire.record import Record, Splitter
+from .._wire.wording import error_text
+from .base import Backend, Reply, Request
+
+if TYPE_CHECKING:
+    from .._http.client import Client
+    from .._http.exchange import Send
+    from .._language.formatter import TemplateFormatter
+
+_log: Final = logging.getLogger("motet")
+
+HEADERS: Final = {
+    "content-type": "application/json",
+    # A compressed stream would be held back until the compressor has enough.
+    "accept-encoding": "identity",
+}
+
+# A list of models is short; what is longer is none.
+_MAX_PAGE_BYTES: Final = 8 * 1024 * 1024
+
+Refused = Callable[[int, Mapping[str, str], bytes], BackendError]
+Take = Callable[[bytes], None]
+
+
+@attrs.frozen
+class Asking:
+    """One request as it goes to the server, and how its reply is read.
+
+    Attributes:
+        url: where it goes.
+        body: its bytes.
+        splitter: cuts the body of the response into pieces.
+        record: puts them together.
+    """
+
+    url: str
+    body: bytes
+    splitter: Splitter
+    record: Record
+
+
+class ServerBackend(Backend):
+    """A backend that asks a model server over HTTP; the base of those that do.
+
+    Args:
+        model_id: the model, as the server calls it.
+        base_url: where the server is.
+        url: where most requests go.
+        headers: headers of every request.
+        formatter: puts components into words; one for the model without it.
+        model_options: options for every call.
+        timeout: for how long the server may be silent, in seconds; None for no limit.
+        http_client: an ``AsyncClient`` of httpx2 or httpx to use as it is.
+        max_in_flight: how many calls at once on one event loop; None for as many as the
+            process may open sockets for.
+    """
+
+    # What to do if there is none, and the options that this kind of server does not have.
+    _advice_unavailable: ClassVar[str]
+    _without_effect: ClassVar[Mapping[str, str]] = {
+        ModelOption.LOGITS: "generation.logits stays None",
+        ModelOption.RAW_LOGITS: "generation.raw_logits stays None",
+    }
+
+    def __init__(
+        self,
+        model_id: str,
+        *,
+        base_url: str,
+        url: str,
+        headers: Mapping[str, str],
+        formatter: TemplateFormatter | None,
+        model_options: Mapping[str, Any] | None,
+        timeout: float | None,
+        http_client: Any,
+        max_in_flight: int | None,
+    ) -> None:
+        super().__init__(model_id, formatter=formatter, model_options=model_options)
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"timeout should be a number of seconds above 0, not {timeout!r}")
+        self.base_url: str = base_url
+        self._timeout = timeout
+        self._clients = Clients(url, headers, http_client, max_in_flight)
+        self._told: set[str] = set()  # options that were found to have no effect
+
+    # What a backend adds.
+
+    @abstractmethod
+    def _asking(self, request: Request) -> Asking:
+        """Return what to send, and how to read what comes."""
+
+    def _refusal(self, status: int, said: str) -> BackendError | None:
+        """Return the error for an error status, if it has one of its own."""
+        return None
+
+    def _can_do_without(self, error: StatusError) -> bool:
+        """Whether the next `_asking` leaves out what the server has refused."""
+        return False
+
+    # What they share.
+
+    async def reply(self, request: Request, reply: Reply) -> None:
+        """Ask the server and feed what it answers."""
+        self._tell_of_unknown(request.options)
+        client = self._clients.on(reply.host)
+        asked = anyio.current_time()
+        async with client.limiter:
+            started = anyio.current_time()
+            reply.queued(started - asked)
+            while True:
+                try:
+                    await self._ask(client, self._asking(request), request, reply, started)
+                    return
+                except StatusError as exc:
+                    if not self._can_do_without(exc):
+                        raise
+
+    async def _ask(
+        self, client: Client, asking: Asking, request: Request, reply: Reply, started: float
+    ) -> None:
+        sink = _ReplySink(self._refused, asking, reply, started)
+        try:
+            send = client.to("POST", asking.url)
+            await self._run(sink, send, asking.url, asking.body, request.silence_timeout)
+        finally:
+            sink.note()
+
+    async def _fetch(
+        self, method: str, url: str, body: bytes = b"", *, take: Take | None = None
+    ) -> bytes:
+        """Send a request that asks the model for nothing; return what comes.
+
+        Args:
+            method: of HTTP.
+            url: where it goes.
+            body: its bytes.
+            take: called with each line of the response as it comes; may raise, and ends the
+                request then.
+
+        Raises:
+            BackendError: the server failed or refuses it.
+        """
+        sink = _PageSink(self._refused, take)
+        silence = self.model_options.get(ModelOption.STREAM_TIMEOUT, DEFAULT_STREAM_TIMEOUT)
+        send = self._clients.on(current_host()).to(method, url)
+        try:
+            await self._run(sink, send, url, body, silence)
+        except BackendError as exc:
+            raise exc.locate(backend=self.provider, model=self.model_id) from exc.__cause__
+        return bytes(sink.page)
+
+    async def _run(
+        self, sink: _Sink, send: Send, url: str, body: bytes, silence_timeout: float | None
+    ) -> None:
+        limits = [each for each in (self._timeout, silence_timeout) if each is not None]
+        exchange = Exchange(
+            sink, silence_timeout=min(limits, default=None), clock=current_host().time
+        )
+        try:
+            await exchange.run(send, url, body)
+            sink.end()
+        except BackendError as exc:
+            exc.phase = exc.phase or exchange.phase
+            if isinstance(exc, BackendUnavailable):
+                exc.message += f"; {self._advice_unavailable}"
+            raise
+
+    def _refused(self, status: int, headers: Mapping[str, str], body: bytes) -> BackendError:
+        said = error_text(body)
+        return self._refusal(status, said) or StatusError(
+            f"the server at {self.base_url} answered {status}: {said or 'without saying why'}",
+            status=status,
+            retry_after=retry_after(headers),
+            phase=Phase.HEADERS,
+        )
+
+    def _tell_of_unknown(self, options: Mapping[str, Any]) -> None:
+        """Warn, once, of an option that this kind of server does not have."""
+        for name, effect in self._without_effect.items():
+            if options.get(name) and name not in self._told:
+                self._told.add(name)
+                _log.warning(
+                    "%s: the %s backend does not support it; %s", name, self.provider, effect
+                )
+
+    async def close_idle(self) -> None:
+        """Close the connections of the running event loop that serve nobody."""
+        await self._clients.close_idle(current_host())
+
+
+class _Sink(Sink):
+    """Where a response goes; the backend knows what an error status means."""
+
+    def __init__(self, refused: Refused) -> None:
+        self._refused = refused
+
+    def refused(self, status: int, headers: Mapping[str, str], body: bytes) -> BackendError:
+        return self._refused(status, headers, body)
+
+    def end(self) -> None:
+        """Take the end of the body; may raise."""
+
+
+class _ReplySink(_Sink):
+    """Takes the bytes of one reply apart and feeds the thunk."""
+
+    def __init__(self, refused: Refused, asking: Asking, reply: Reply, started: float) -> None:
+        super().__init__(refused)
+        self._reply = reply
+        self._feed = reply.feed
+        self._started = started
+        self._splitter = asking.splitter
+        self._record = asking.record
+
+    def data(self, data: bytes) -> None:
+        pieces = self._splitter.feed(data)
+        for piece in pieces:
+            self._take(piece)
+        self.silent = not pieces and self._splitter.silent
+
+    def _take(self, piece: bytes) -> None:
+        text, thoughts = self._record.take(piece)
+        if text:
+            self._feed(text)
+        if thoughts:
+            self._reply.think(thoughts)
+        if not self.begun and self._record.begun:
+            self.begun = True
+            self._reply.begun(anyio.current_time() - self._started)
+        if self._record.done:
+            self.complete = True
+
+    def end(self) -> None:
+        """Make sure that what came was all.
+
+        Raises:
+            TruncatedReply: the record that marks a complete reply has not come.
+            BackendError: the reply is complete and cannot be used.
+        """
+        rest = self._splitter.finish()
+        if rest:
+            self._take(rest)
+        if not self.complete:
+            raise TruncatedReply(
+                "the reply ended without the record that marks its end, so it may be cut short"
+            )
+        self._record.check()
+
+    def note(self) -> None:
+        """Leave what is known of the reply with the thunk, complete or not."""
+        record = self._record
+        self._reply.finish(
+            usage=record.usage,
+            model=record.model,
+            finish_reasons=record.finish_reasons,
+            response_id=record.response_id,
+            response=record.response(),
+            tool_calls=record.tool_calls,
+        )
+
+
+class _PageSink(_Sink):
+    """Keeps a whole body, or hands on its lines."""
+
+    def __init__(self, refused: Refused, take: Take | None) -> None:
+        super().__init__(refused)
+        self.page = bytearray()
+        self._take = take
+        self._lines = LineSplitter()
+
+    def data(self, data: bytes) -> None:
+        self.begun = True
+        if self._take is not None:
+            for line in self._lines.feed(data):
+                self._take(line)
+            return
+        self.page += data
+        if len(self.page) > _MAX_PAGE_BYTES:
+            raise ProtocolError(f"the answer is longer than {_MAX_PAGE_BYTES} bytes")
+
+    def end(self) -> None:
+        rest = self._lines.finish()
+        if rest and self._take is not None:
+            self._take(rest)
