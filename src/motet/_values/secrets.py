@@ -1,0 +1,133 @@
+"""What must not be shown, and text without it.
+
+Keys and passwords travel in headers, in URLs and now and then in a body, and servers
+repeat them in their errors. Whatever shows a request or what came of it (a message, a
+log, a ``repr``, a recording) passes through here first.
+
+This module knows where credentials stand and what they look like. It keeps none.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+REDACTED: Final = "[redacted]"
+
+# A shorter secret is a placeholder, such as the "ollama" or "EMPTY" that local servers are
+# given, and to take it out would take words out of every message.
+MIN_SECRET_CHARACTERS: Final = 8
+
+# Headers of requests and responses that carry credentials, in lower case; others are told
+# by their names.
+_SENSITIVE_HEADERS: Final = frozenset(
+    {
+        "authorization",
+        "proxy-authorization",
+        "authentication-info",
+        "proxy-authentication-info",
+        "cookie",
+        "set-cookie",
+        "openai-organization",
+        "openai-project",
+    }
+)
+_SENSITIVE_WORDS: Final = r"api[-_ ]?key|apikey|access[-_]?key|subscription[-_]key|secret|token|password|passwd|credential|signature"
+_SENSITIVE_NAME: Final = re.compile(_SENSITIVE_WORDS, re.IGNORECASE)
+# What has such a word in it and is a number.
+_COUNTS: Final = re.compile(r"tokens", re.IGNORECASE)
+
+# Words follow the same names ("unexpected token: newline"); a credential has a digit in it
+# or is longer than words are. Repetitions are bounded, lest a long text takes quadratic time.
+_VALUE: Final = r"""(?=[^\s"'&,;}]{0,200}[0-9]|[^\s"'&,;}]{16})(?!\[redacted\])[^\s"'&,;}]{6,}"""
+
+_PATTERNS: Final = (
+    # The value of an Authorization header, wherever it is quoted.
+    (re.compile(rf"\b(Bearer|Basic|Token|ApiKey)(\s+){_VALUE}"), rf"\1\2{REDACTED}"),
+    # A name and a value: JSON, forms, queries, Python, headers.
+    (
+        re.compile(
+            rf"""((?:{_SENSITIVE_WORDS})["']?\s*[:=]\s*["']?){_VALUE}""",
+            re.IGNORECASE,
+        ),
+        rf"\1{REDACTED}",
+    ),
+    # Keys that name their maker: OpenAI, Anthropic and OpenRouter, Groq, Hugging Face, xAI,
+    # NVIDIA, GitHub, Replicate; Google; Amazon. OpenAI quotes them with stars in the middle.
+    (
+        re.compile(
+            r"\b(?:sk|gsk|rk|pk|hf|xai|nvapi|ghp|gho|ghs|github_pat|r8)[-_](?=\S{0,200}[0-9*])[\w*-]{8,}"
+            r"|\bAIza[\w-]{20,}|\bAKIA[A-Z0-9]{12,}"
+        ),
+        REDACTED,
+    ),
+    # User name and password of a URL.
+    (re.compile(r"""(\b[A-Za-z][A-Za-z0-9+.-]{0,20}://)[^\s/?#@"']+@"""), rf"\1{REDACTED}@"),
+)
+
+
+def is_sensitive(name: str) -> bool:
+    """Whether a header, a query parameter or a field with this name carries a credential."""
+    lowered = name.lower()
+    if lowered in _SENSITIVE_HEADERS:
+        return True
+    return bool(_SENSITIVE_NAME.search(_COUNTS.sub("", lowered)))
+
+
+def redacted(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return a text without what is, or looks like, a credential.
+
+    Args:
+        text: any text; one that has nothing to hide comes back as it is.
+        secrets: what is known to be secret; a value of less than `MIN_SECRET_CHARACTERS`
+            characters is not looked for.
+    """
+    # Longest first, so that no part of one that contains another is left.
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= MIN_SECRET_CHARACTERS:
+            text = text.replace(secret, REDACTED)
+    for pattern, replacement in _PATTERNS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def redacted_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return headers with the values of those that carry credentials replaced."""
+    return {
+        name: REDACTED if is_sensitive(name) else redacted(value) for name, value in headers.items()
+    }
+
+
+def redacted_value(value: Any, secrets: Iterable[str] = ()) -> Any:
+    """Return parsed JSON without what is, or looks like, a credential.
+
+    Strings are looked into at every depth, and fields whose names say that they carry a
+    credential lose their value.
+    """
+    known = tuple(secrets)
+    match value:
+        case str():
+            return redacted(value, known)
+        case Mapping():
+            return {
+                key: REDACTED
+                if isinstance(key, str) and isinstance(item, str) and is_sensitive(key)
+                else redacted_value(item, known)
+                for key, item in value.items()
+            }
+        case list() | tuple():
+            return [redacted_value(item, known) for item in value]
+        case _:
+            return value
+
+
+def secrets_in(headers: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the secrets that headers carry, to give them to `redacted`.
+
+    Of ``Authorization: Bearer KEY`` that is the key, because it is what a server repeats.
+    """
+    found = []
+    for name, value in headers.items():
+        if is_sensitive(name):
+            _scheme, _, rest = value.partition(" ")
+            found.append(rest.strip() if rest and "authorization" in name.lower() else value)
+    return tuple(each for each in found if each)
