@@ -136,6 +136,7 @@ if TYPE_CHECKING:
         MajorityVotingStrategyForMath as MajorityVotingStrategyForMath,
     )
     from ._programs.sampling.likeness import MBRDRougeLStrategy as MBRDRougeLStrategy
+    from ._programs.sampling.sofai import SOFAISamplingStrategy as SOFAISamplingStrategy
     from ._programs.sampling.voting import BestOfNSamplingStrategy as BestOfNSamplingStrategy
     from ._programs.sampling.voting import MajorityVotingStrategy as MajorityVotingStrategy
     from ._programs.sampling.voting import VotingStrategy as VotingStrategy
@@ -155,6 +156,7 @@ _LATER = {
     "MajorityVotingStrategyForMath": "._programs.sampling.likeness",
     "PreconditionException": "._programs.generative.preconditions",
     "ReplyMismatch": "._programs.generative.call",
+    "SOFAISamplingStrategy": "._programs.sampling.sofai",
     "SimpleComponent": "._language.simple",
     "SyncGenerativeStub": "._programs.generative.stub",
     "VotingStrategy": "._programs.sampling.voting",
@@ -235,6 +237,7 @@ __all__ = [
     "ReplyRefused",
     "Request",
     "Requirement",
+    "SOFAISamplingStrategy",
     "SamplingResult",
     "SamplingStrategy",
     "SessionClosed",

@@ -58,6 +58,40 @@ class TryAgain(Message):
         )
 
 
+class BestAttempt(Component[Any]):
+    """A task, and somebody's attempt at it that was not good enough.
+
+    Args:
+        task: the task.
+        attempt: the answer.
+        failures: what was wrong with it.
+    """
+
+    def __init__(self, task: Any, attempt: str, failures: list[str]) -> None:
+        self._task = task
+        self._attempt = attempt
+        self._failures = failures
+
+    def parts(self) -> list[Any]:
+        """Return the task."""
+        return [self._task]
+
+    def format_for_llm(self) -> TemplateRepresentation:
+        """Return what the template needs."""
+        shown = self._task.format_for_llm() if isinstance(self._task, Component) else None
+        brought = shown if isinstance(shown, TemplateRepresentation) else None
+        return TemplateRepresentation(
+            self,
+            {"task": self._task, "attempt": self._attempt, "failures": self._failures},
+            tools=brought.tools if brought else None,
+            images=brought.images if brought else None,
+            template_order=["BestAttempt"],
+        )
+
+    def _parse(self, computed: ModelOutputThunk[Any]) -> Any:
+        return computed.value or ""
+
+
 @functools.cache
 def _default_formatter() -> TemplateFormatter:
     return TemplateFormatter("")

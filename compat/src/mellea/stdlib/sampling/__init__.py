@@ -10,6 +10,7 @@ from .base import RejectionSamplingStrategy as RejectionSamplingStrategy
 from .base import RepairTemplateStrategy as RepairTemplateStrategy
 from .majority_voting import MajorityVotingStrategyForMath as MajorityVotingStrategyForMath
 from .majority_voting import MBRDRougeLStrategy as MBRDRougeLStrategy
+from .sofai import SOFAISamplingStrategy as SOFAISamplingStrategy
 
 __all__ = [
     "BaseSamplingStrategy",
@@ -18,6 +19,7 @@ __all__ = [
     "MultiTurnStrategy",
     "RejectionSamplingStrategy",
     "RepairTemplateStrategy",
+    "SOFAISamplingStrategy",
     "SamplingResult",
     "SamplingStrategy",
 ]
@@ -26,7 +28,6 @@ __getattr__ = named(
     __name__,
     {
         "BudgetForcingSamplingStrategy": LATER,
-        "SOFAISamplingStrategy": LATER,
         "ModelFriendlyFeedbackFormatter": PYTHON,
         "ModelFriendlyRepairStrategy": PYTHON,
         "SamplingPreset": PYTHON,

@@ -1,5 +1,5 @@
-"""A fast model first, and a slow one for what it cannot do; not yet."""
+"""A fast model first, and a slow one for what it cannot do."""
 
-from ..._left_out import LATER, named
+from motet import SOFAISamplingStrategy as SOFAISamplingStrategy
 
-__getattr__ = named(__name__, {"SOFAISamplingStrategy": LATER})
+__all__ = ["SOFAISamplingStrategy"]
