@@ -15,6 +15,7 @@ import functools
 import importlib
 import re
 import sys
+import warnings
 from pathlib import Path
 from typing import Any, Final
 
@@ -107,7 +108,9 @@ def _can_be_imported(place: str, name: str) -> bool:
 
 def _imported(place: str) -> Any:
     try:
-        return importlib.import_module(place)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # an old name may say that it is
+            return importlib.import_module(place)
     except ModuleNotFoundError:
         module, _, name = place.rpartition(".")
         return getattr(_imported(module), name) if module else None
