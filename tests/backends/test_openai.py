@@ -383,3 +383,23 @@ async def test_a_conversation_keeps_the_calls_and_their_results() -> None:
         _, turn, result, _ = second["messages"]
         assert turn["tool_calls"][0]["id"] == result["tool_call_id"] == "c1"
         assert result["content"] == "3"
+
+
+@pytest.mark.anyio
+async def test_texts_are_continued_one_request_for_each() -> None:
+    def text(piece: str, finish: str | None = None) -> bytes:
+        choice = {"index": 0, "text": piece, "finish_reason": finish}
+        return b"data: " + json.dumps({"id": "cmpl-1", "choices": [choice]}).encode() + b"\n\n"
+
+    reply = stream(text("on"), text("ce", "stop"), USAGE, DONE)
+    async with raw_server(answers(reply)) as server:
+        backend = OpenAIBackend("m", base_url=f"{server.url}/v1")
+        options = {ModelOption.MAX_NEW_TOKENS: 5}
+        first, second = await backend.generate_from_raw(["a", "b"], model_options=options)
+        assert (first.value, second.value) == ("once", "once")
+        assert first.generation.usage is not None
+        assert first.raw.response["choices"][0]["text"] == "once"
+        heads, bodies = zip(*map(sent, server.requests), strict=True)
+        assert {head[0] for head in heads} == {b"post /v1/completions http/1.1"}
+        assert sorted(body["prompt"] for body in bodies) == ["a", "b"]
+        assert bodies[0]["max_tokens"] == 5

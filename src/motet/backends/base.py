@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import attrs
 
-from .._language.component import Component, unfinished_parts
+from .._language.component import Component, blockify, unfinished_parts
+from .._language.context import SimpleContext
 from .._language.formatter import TemplateFormatter
 from .._language.schema import json_schema
 from .._language.tools.table import Tool, matched_calls, tools_of_components, tools_of_options
 from .._runtime.host import current_host
-from .._thunk.fanout import check_mots
+from .._thunk.fanout import check_mots, wait_for_all_mots
 from .._thunk.generation import DEFAULT_LINGER, Generation
 from .._thunk.inputs import wait_for_inputs
 from .._thunk.thunk import ModelOutputThunk
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from .._runtime.owner import Owner
 
 _log: Final = logging.getLogger("motet")
+
+_NOTHING_SAID: Final = SimpleContext()
 
 
 @attrs.frozen
@@ -125,6 +128,8 @@ class Backend(ABC):
     """
 
     provider: ClassVar[str] = "unknown"
+    takes_raw_prompts: ClassVar[bool] = False
+    """Whether `reply` knows what `Request.prompt` asks for."""
 
     def __init__(
         self,
@@ -193,6 +198,52 @@ class Backend(ABC):
         )
         return thunk, ctx.add(action).add(thunk)
 
+    async def generate_from_raw(
+        self,
+        actions: Sequence[Any],
+        ctx: Context | None = None,
+        *,
+        format: Any = None,
+        model_options: Mapping[str, Any] | None = None,
+        tool_calls: bool = False,
+    ) -> list[ModelOutputThunk[Any]]:
+        """Have the model continue texts as they are, all at once; return the complete replies.
+
+        No chat template is put around a text, and no system prompt before it. The replies
+        stand in the order of the texts. The first one that fails is raised and the others
+        are stopped; so are all of them when the caller is cancelled.
+
+        Args:
+            actions: the texts: strings, blocks, components, which are put into words, and
+                replies, which may be pending.
+            ctx: not used; texts stand alone.
+            format: a pydantic model class or a JSON schema for each reply.
+            model_options: options for every call.
+            tool_calls: there are no tools without a conversation; a warning says so.
+
+        Raises:
+            NotImplementedError: this kind of backend has conversations only.
+            BackendError, DependencyError, GenerationCancelled: a reply failed.
+            TypeError, ValueError: an option, the format or a text cannot be sent.
+        """
+        if not self.takes_raw_prompts:
+            raise NotImplementedError(
+                f"{type(self).__name__} cannot continue a text as it is; ask with a session"
+            )
+        if tool_calls:
+            _log.warning("a text that is continued as it is cannot call tools; none are offered")
+        texts = [blockify(action) for action in actions]
+        check_mots(thunk for text in texts for thunk in unfinished_parts(text))
+        thunks: list[ModelOutputThunk[Any]] = [
+            # Nobody else can wait for them, so they need not outlive a wait that was given up.
+            self.begin(
+                text, _NOTHING_SAID, format=format, model_options=model_options, linger=0, raw=True
+            )
+            for text in texts
+        ]
+        await wait_for_all_mots(thunks)
+        return thunks
+
     def begin(
         self,
         action: Any,
@@ -203,6 +254,7 @@ class Backend(ABC):
         tool_calls: bool = False,
         owner: Owner | None = None,
         linger: float = DEFAULT_LINGER,
+        raw: bool = False,
     ) -> ModelOutputThunk[Any]:
         """Start a generation and return its pending thunk. Not a checkpoint.
 
@@ -215,6 +267,8 @@ class Backend(ABC):
                 components of the context and the action bring along.
             owner: whose the generation is; without one it belongs to the event loop.
             linger: for how long it goes on after the last one who waited has gone, seconds.
+            raw: whether the model is to continue the text of *action* as it is, without what
+                was said before, a system prompt and tools; see `takes_raw_prompts`.
 
         Raises:
             TypeError, ValueError: an option, the format or a part cannot be sent.
@@ -229,7 +283,7 @@ class Backend(ABC):
             _log.warning("a reply with a format cannot call tools, so none are offered: %r", action)
             tool_calls = False
         tools = tools_of_options(options.get(ModelOption.TOOLS)) if tool_calls else None
-        call = _Call(self, action, ctx, needed, heard, options, format, schema, tools)
+        call = _Call(self, action, ctx, needed, heard, options, format, schema, tools, raw)
         generation = Generation(call.produce, host=host, owner=owner, linger=linger)
         thunk: ModelOutputThunk[Any] = ModelOutputThunk.pending(generation)
         call.thunk = thunk
@@ -257,6 +311,7 @@ class _Call:
     format: Any  # as it was given
     schema: Mapping[str, Any] | None
     tools: Mapping[str, Tool] | None  # those of the options; None if there are to be none
+    raw: bool
     thunk: ModelOutputThunk[Any] = attrs.field(init=False)
 
     async def produce(self, generation: Generation) -> None:
@@ -287,13 +342,14 @@ class _Call:
         return history
 
     def _request(self, history: Sequence[Any]) -> Request:
-        messages = self.backend.to_messages([*history, self.action])
+        backend, action = self.backend, self.action
         return Request(
-            messages=tuple(messages),
+            messages=() if self.raw else tuple(backend.to_messages([*history, action])),
             options=self.options,
             schema=self.schema,
             tools=self._tools(),
             silence_timeout=self.options.get(ModelOption.STREAM_TIMEOUT, DEFAULT_STREAM_TIMEOUT),
+            prompt=backend.formatter.print(action) if self.raw else None,
         )
 
     def _tools(self) -> dict[str, Tool]:
@@ -311,7 +367,9 @@ class _Call:
     def _log(self, request: Request) -> None:
         self.thunk.generate_log = GenerateLog(
             date=datetime.datetime.now().astimezone(),
-            prompt=[
+            prompt=request.prompt
+            if request.prompt is not None
+            else [
                 {
                     "role": message.role,
                     "content": message.content,

@@ -85,6 +85,7 @@ class ServerBackend(Backend):
             process may open sockets for.
     """
 
+    takes_raw_prompts: ClassVar[bool] = True
     # What to do if there is none, and the options that this kind of server does not have.
     _advice_unavailable: ClassVar[str]
     _without_effect: ClassVar[Mapping[str, str]] = {

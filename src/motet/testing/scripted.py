@@ -195,6 +195,7 @@ class ScriptedBackend(Backend):
     """
 
     provider: ClassVar[str] = "scripted"
+    takes_raw_prompts: ClassVar[bool] = True
 
     def __init__(self, replies: Replies = None, model_id: str = "scripted", **options: Any) -> None:
         super().__init__(model_id, **options)
@@ -291,7 +292,7 @@ class ScriptedBackend(Backend):
         clock = reply.host.time
         asked = ScriptedRequest(
             len(self.requests),
-            request.messages,
+            request.messages or (ChatMessage("user", request.prompt or ""),),
             request.options,
             request.schema,
             request.tools,
