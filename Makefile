@@ -61,6 +61,7 @@ lint: $(VENV)/.lint-installed
 types: $(VENV)/.lint-installed
 	$(BIN)/mypy $(TYPED)
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 PATH="$(abspath $(BIN)):$$PATH" pyright --ignoreexternal --verifytypes motet
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 PATH="$(abspath $(BIN)):$$PATH" pyright --ignoreexternal --verifytypes pytest_motet
 
 layers: $(VENV)/.lint-installed
 	$(BIN)/lint-imports --no-logo --no-cache

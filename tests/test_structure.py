@@ -16,6 +16,7 @@ import motet
 ROOT: Final = Path(__file__).parent.parent
 PACKAGE: Final = ROOT / "src" / "motet"
 SOURCES: Final = sorted(PACKAGE.rglob("*.py"))
+PLUGIN_SOURCES: Final = sorted((ROOT / "src" / "pytest_motet").rglob("*.py"))
 COMPAT_SOURCES: Final = sorted((ROOT / "compat" / "src").rglob("*.py"))
 
 
@@ -48,7 +49,7 @@ def test_imports_keep_the_contract(contract: str, monkeypatch: pytest.MonkeyPatc
     assert not failed, "the report is in the captured output"
 
 
-@pytest.mark.parametrize("path", [*SOURCES, *COMPAT_SOURCES], ids=_name)
+@pytest.mark.parametrize("path", [*SOURCES, *PLUGIN_SOURCES, *COMPAT_SOURCES], ids=_name)
 def test_a_module_says_what_it_knows(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
 
@@ -65,6 +66,16 @@ ASYNCIO_LOOP: Final = PACKAGE / "testing" / "virtual_asyncio.py"
 def test_only_the_runtime_imports_asyncio(path: Path) -> None:
     found = [line for line, module in _imports(path) if module.split(".")[0] == "asyncio"]
     assert not found, f"asyncio is imported in line {found}"
+
+
+@pytest.mark.parametrize("path", PLUGIN_SOURCES, ids=_name)
+def test_the_plugin_uses_only_public_names(path: Path) -> None:
+    found = [
+        (line, module)
+        for line, module in _imports(path)
+        if module.split(".")[0] == "motet" and any(part[0] == "_" for part in module.split("."))
+    ]
+    assert not found
 
 
 @pytest.mark.parametrize("path", COMPAT_SOURCES, ids=_name)

@@ -225,6 +225,14 @@ async def test_a_reply_may_wait_for_the_test() -> None:
         backend.assert_idle()
 
 
+async def test_the_test_may_wait_for_a_request() -> None:
+    backend = ScriptedBackend([NEVER])
+    async with motet.open_session(backend) as m:
+        await m.ainstruct("go")
+        await backend.wait_until(lambda: backend.open_replies == 1)
+        assert anyio.current_time() == 0
+
+
 async def test_the_test_may_let_it_wait_for_too_long() -> None:
     with pytest.raises(BackendTimeout):
         await ask(ScriptedBackend([anyio.Event()]))

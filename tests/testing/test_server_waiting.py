@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from typing import Any, Literal
 
 import anyio
@@ -41,6 +42,42 @@ async def test_a_cancelled_request_is_seen_to_hang_up() -> None:
         server.assert_idle(connections=True)
     assert server.totals == {Outcome.HUNG_UP: 5}
     assert all(request.ended_at is not None for request in server.requests)
+
+
+@pytest.mark.anyio
+async def test_hang_ups_are_recorded_with_their_times() -> None:
+    async with open_server() as server, client_of(server) as client:
+        server.script([Reply("whole"), Stall(after_tokens=2)])
+        await begin(client)
+        began = time.monotonic()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(begin, client)
+            await server.wait_until(lambda: bool(server.serving and server.requests[-1].sent[1:]))
+            tasks.cancel_scope.cancel()
+        await server.wait_idle()
+        [request] = server.hang_ups
+        assert request is server.requests[1]
+        assert request.tokens_sent == 2
+        assert request.ended_at is not None
+        assert began <= request.arrived_at <= request.ended_at <= time.monotonic()
+
+
+@pytest.mark.anyio
+async def test_all_connections_can_be_dropped() -> None:
+    async with open_server() as server, client_of(server) as client:
+        server.script([Reply("whole"), Stall(after_tokens=1)])
+        await begin(client)
+        async with anyio.create_task_group() as tasks:
+
+            async def lose() -> None:
+                with pytest.raises(httpx2.TransportError):
+                    await begin(client)
+
+            tasks.start_soon(lose)
+            await server.wait_until(lambda: server.serving == 1)
+            server.drop_connections()
+        await server.wait_idle(connections=True)
+        server.assert_idle(connections=True)
 
 
 @pytest.mark.anyio

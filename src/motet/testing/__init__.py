@@ -4,6 +4,8 @@ What tests of programs with models need: a scripted backend, a simulated model s
 `import motet` does not load this package.
 """
 
+from motet.testing.network import NetworkBlocked as NetworkBlocked
+from motet.testing.network import no_network as no_network
 from motet.testing.scripted import NEVER as NEVER
 from motet.testing.scripted import TRUNCATED as TRUNCATED
 from motet.testing.scripted import Finish as Finish
@@ -35,6 +37,9 @@ from motet.testing.server import open_server as open_server
 from motet.testing.server import serve_in_thread as serve_in_thread
 from motet.testing.virtual_time import run_on_virtual_time as run_on_virtual_time
 from motet.testing.virtual_time import virtual_loop as virtual_loop
+from motet.testing.waiting import TaskWait as TaskWait
+from motet.testing.waiting import describe_tasks as describe_tasks
+from motet.testing.waiting import waiting_tasks as waiting_tasks
 
 for _name, _public in list(globals().items()):
     if not _name.startswith("_") and hasattr(_public, "__qualname__"):

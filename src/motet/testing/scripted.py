@@ -302,6 +302,7 @@ class ScriptedBackend(Backend):
         self.requests.append(asked)
         self.open_replies += 1
         self.most_open_replies = max(self.most_open_replies, self.open_replies)
+        self._bells.ring()
         performance = _Performance(asked, reply, self._bells.ring)
         outcome = ReplyOutcome.CANCELLED
         try:

@@ -84,6 +84,14 @@ class ModelServer:
         return tuple(request for request in self.requests if request.wants_reply)
 
     @property
+    def hang_ups(self) -> tuple[ServedRequest, ...]:
+        """The requests whose client went away before the reply was complete, oldest first.
+
+        Each says when (``ended_at``), and what had been sent by then (``sent``).
+        """
+        return tuple(request for request in self.requests if request.hung_up)
+
+    @property
     def open_requests(self) -> tuple[ServedRequest, ...]:
         """The requests whose response is not complete."""
         return self._log.open()
@@ -146,6 +154,11 @@ class ModelServer:
         for connection in tuple(self._open.values()):
             if connection.number not in busy:
                 connection.shut_down()
+
+    def drop_connections(self) -> None:
+        """Close all connections, in the middle of a reply as well."""
+        for connection in tuple(self._open.values()):
+            connection.shut_down()
 
     # --- waiting and checking
 
