@@ -3,7 +3,9 @@ A simulated model server: real sockets, scripted faults, honest about what it is
 
     _protocol       what all wire protocols have in common
     _models         which models there are, and what they are called
+    _fields         the bodies of requests
     _ollama         the Ollama protocol
+    _openai         the OpenAI protocol
     _replies/       what the model says
     _pacing         when each token is due
     _records        what was seen

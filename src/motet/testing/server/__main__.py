@@ -45,7 +45,8 @@ async def _serve(options: argparse.Namespace) -> None:
             keep_requests=_KEPT_REQUESTS,
         ) as server:
             print(f"The simulated model server listens on {server.url} (Ctrl-C ends it).")
-            print(f"OLLAMA_HOST={server.url}", flush=True)
+            print(f"OLLAMA_HOST={server.url}")
+            print(f"OPENAI_BASE_URL={server.url}/v1", flush=True)
             async for _ in signals:
                 break
     print(f"\n{_summary(server)}", flush=True)
@@ -62,7 +63,7 @@ def _summary(server: ModelServer) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m motet.testing.server",
-        description="A simulated model server that speaks the Ollama protocol.",
+        description="A simulated model server that speaks the protocols of Ollama and OpenAI.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
     parser.add_argument("--port", type=int, default=0, help="default: any that is free")

@@ -40,10 +40,24 @@ class Catalogue:
     offered: tuple[str, ...] = attrs.field(default=DEFAULT_MODELS, converter=_listed)
     accept_any: bool = True
     missing: frozenset[str] = attrs.field(default=(), converter=_simulated_names)
+    _pulled: dict[str, None] = attrs.field(factory=dict, init=False, repr=False)
+
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """The names that are there: those offered, and those pulled since."""
+        return tuple(dict.fromkeys((*self.offered, *self._pulled)))
+
+    def pull(self, name: str) -> str:
+        """Get a model, also one that was missing; return its full name."""
+        model = simulated_name(name.removesuffix(":latest"))
+        self._pulled[model] = None
+        return model
 
     def find(self, name: str) -> str | None:
         """Return the full name of a model, or ``None`` if there is no such model."""
         wanted = simulated_name(name.removesuffix(":latest"))
+        if wanted in self._pulled:
+            return wanted
         if wanted in self.missing or simulated_name(name) in self.missing:
             return None
         for candidate in (wanted, simulated_name(name)):

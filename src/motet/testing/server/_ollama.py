@@ -10,15 +10,14 @@ Reference: https://github.com/ollama/ollama/blob/main/docs/api.md
 import datetime
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import attrs
 import msgspec
 
+from motet.testing.server._fields import Invalid, fields_of, get
 from motet.testing.server._models import SUFFIX, Catalogue
 from motet.testing.server._protocol import Answer, Ask, Call, Delta, Kind, Stats, Turn
-
-T = TypeVar("T")
 
 VERSION: Final = "0.20.0" + SUFFIX
 _CONTENT_TYPE: Final = "application/x-ndjson"
@@ -26,13 +25,6 @@ _ROLES: Final = ("system", "user", "assistant", "tool")
 _REPLY_PATHS: Final = {"/api/chat": True, "/api/generate": False}
 
 _encode: Final = msgspec.json.Encoder().encode
-
-
-@attrs.frozen
-class _Invalid(Exception):
-    """The body is not what the protocol says."""
-
-    message: str
 
 
 @attrs.frozen
@@ -53,25 +45,27 @@ class OllamaDialect:
             case "GET", "/api/version":
                 return Answer(200, {"version": VERSION})
             case "GET", "/api/tags":
-                return Answer(200, {"models": [_entry(name) for name in self.catalogue.offered]})
+                return Answer(200, {"models": [_entry(name) for name in self.catalogue.listed]})
             case "GET", "/api/ps":
-                return Answer(200, {"models": [_loaded(name) for name in self.catalogue.offered]})
-            case "POST", "/api/show" | "/api/chat" | "/api/generate":
+                return Answer(200, {"models": [_loaded(name) for name in self.catalogue.listed]})
+            case "POST", "/api/show" | "/api/chat" | "/api/generate" | "/api/pull":
                 try:
-                    return self._post(path, _fields(body))
-                except _Invalid as exc:
+                    return self._post(path, fields_of(body))
+                except Invalid as exc:
                     return Answer(400, {"error": exc.message})
             case _:
                 return Answer(404, text="404 page not found")
 
-    def error(self, message: str) -> object:
-        """Return the payload of a refusal."""
+    def error(self, status: int, message: str) -> object:
+        """Return the payload of a response with an error status."""
         return {"error": message}
 
     def _post(self, path: str, fields: Mapping[str, Any]) -> Call | Answer:
-        asked = _get(fields, "model", str, "") or _get(fields, "name", str, "")
+        asked = get(fields, "model", str, "") or get(fields, "name", str, "")
         if not asked:
             return Answer(400, {"error": "model is required"})
+        if path == "/api/pull":
+            return _pull(self.catalogue.pull(asked), get(fields, "stream", bool, True))
         model = self.catalogue.find(asked)
         if model is None:
             return Answer(404, {"error": f"model '{asked}' not found"})
@@ -79,7 +73,7 @@ class OllamaDialect:
             return Answer(200, _show(model))
         chat = _REPLY_PATHS[path]
         turns = _messages(fields) if chat else _generate_turns(fields)
-        streamed = _get(fields, "stream", bool, True)
+        streamed = get(fields, "stream", bool, True)
         if not turns:
             return _loading(fields, model, chat, streamed)
         return Call(_ask(fields, turns), model, streamed, _OllamaWriter(model, chat))
@@ -118,6 +112,12 @@ class _OllamaWriter:
 
     def error(self, message: str) -> bytes:
         return _encode({"error": message}) + b"\n"
+
+    def garbage(self) -> bytes:
+        return b"\xff\xfe<html>not what you asked for\n"
+
+    def keep_alive(self) -> bytes:
+        return b"\n"
 
     def endless(self) -> bytes:
         return self.delta(Delta(Kind.TEXT)).partition(b'""')[0] + b'"'
@@ -165,66 +165,43 @@ def _now() -> str:
 # --- requests
 
 
-def _fields(body: bytes) -> dict[str, Any]:
-    if not body:
-        raise _Invalid("missing request body")
-    try:
-        fields = msgspec.json.decode(body)
-    except msgspec.DecodeError as exc:
-        raise _Invalid(f"the body is not JSON: {exc}") from exc
-    if not isinstance(fields, dict):
-        raise _Invalid("the body is not a JSON object")
-    return fields
-
-
-def _get(fields: Mapping[str, Any], name: str, kind: type[T], default: T) -> T:
-    """Return a field, or *default* if it is missing or null."""
-    value = fields.get(name)
-    if value is None:
-        return default
-    # A bool is an int to Python, but not to JSON.
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise _Invalid(f"field '{name}' has the wrong type: {type(value).__name__}")
-    return value
-
-
 def _messages(fields: Mapping[str, Any]) -> tuple[Turn, ...]:
     turns = []
-    for message in _get(fields, "messages", list, []):
+    for message in get(fields, "messages", list, []):
         if not isinstance(message, dict):
-            raise _Invalid("field 'messages' must hold objects")
-        role = _get(message, "role", str, "")
+            raise Invalid("field 'messages' must hold objects")
+        role = get(message, "role", str, "")
         if role not in _ROLES:
-            raise _Invalid(f"invalid role: {role!r}, must be one of {', '.join(_ROLES)}")
-        turns.append(Turn(role, _get(message, "content", str, "")))
+            raise Invalid(f"invalid role: {role!r}, must be one of {', '.join(_ROLES)}")
+        turns.append(Turn(role, get(message, "content", str, "")))
     return tuple(turns)
 
 
 def _generate_turns(fields: Mapping[str, Any]) -> tuple[Turn, ...]:
-    prompt = _get(fields, "prompt", str, "")
+    prompt = get(fields, "prompt", str, "")
     if not prompt:
         return ()
-    system = _get(fields, "system", str, "")
+    system = get(fields, "system", str, "")
     return (*((Turn("system", system),) if system else ()), Turn("user", prompt))
 
 
 def _ask(fields: Mapping[str, Any], turns: tuple[Turn, ...]) -> Ask:
-    options = _get(fields, "options", dict, {})
+    options = get(fields, "options", dict, {})
     schema = fields.get("format")
     if schema not in (None, "", "json") and not isinstance(schema, dict):
-        raise _Invalid("field 'format' must be \"json\" or a JSON schema")
+        raise Invalid("field 'format' must be \"json\" or a JSON schema")
     stop = options.get("stop") or ()
     if isinstance(stop, str):
         stop = (stop,)
     if not all(isinstance(text, str) for text in stop):
-        raise _Invalid("option 'stop' must hold strings")
-    num_predict = _get(options, "num_predict", int, -1)
+        raise Invalid("option 'stop' must hold strings")
+    num_predict = get(options, "num_predict", int, -1)
     return Ask(
         turns,
         schema=schema if isinstance(schema, dict) else None,
         wants_json=schema == "json",
         wants_thinking=fields.get("think") not in (None, False),
-        seed=_get(options, "seed", int, 0),
+        seed=get(options, "seed", int, 0),
         max_tokens=num_predict if num_predict > 0 else None,
         stop=tuple(text for text in stop if text),
     )
@@ -245,6 +222,24 @@ def _loading(fields: Mapping[str, Any], model: str, chat: bool, streamed: bool) 
     if streamed:
         return Answer(200, text=_encode(record).decode() + "\n", content_type=_CONTENT_TYPE)
     return Answer(200, record)
+
+
+def _pull(model: str, streamed: bool) -> Answer:
+    """Answer a request for a model as if it came from a library, in no time."""
+    digest = "sha256:" + hashlib.sha256(model.encode()).hexdigest()
+    layer = {"status": f"pulling {digest[7:19]}", "digest": digest, "total": 1000}
+    lines = [
+        {"status": "pulling manifest"},
+        layer,
+        *({**layer, "completed": completed} for completed in (400, 1000)),
+        {"status": "verifying sha256 digest"},
+        {"status": "writing manifest"},
+        {"status": "success"},
+    ]
+    if not streamed:
+        return Answer(200, lines[-1])
+    text = "".join(_encode(line).decode() + "\n" for line in lines)
+    return Answer(200, text=text, content_type=_CONTENT_TYPE)
 
 
 _DETAILS: Final = {

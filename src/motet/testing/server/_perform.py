@@ -193,7 +193,7 @@ class _Course:
                 await self._write(b"")  # a head at least, or no body would be broken
                 self._disconnect(fault)
             case Garbage():
-                await self._write(fault.data, last=True)
+                await self._write(self._garbage(fault), last=True)
             case ErrorLine():
                 await self._write(self._lines(self.call.writer.error(fault.message)), last=True)
             case Truncate():
@@ -220,7 +220,7 @@ class _Course:
                 await self._send_whole(body, cut=len(body) // 2)
                 self._disconnect(fault)
             case Garbage():
-                await self._send_whole(fault.data)
+                await self._send_whole(self._garbage(fault))
             case ErrorLine():
                 await self._send_whole(writer.error(fault.message), status=500)
             case Truncate():
@@ -234,7 +234,16 @@ class _Course:
 
     async def _stall(self, fault: Stall) -> None:
         self._late_by += fault.seconds
-        await anyio.sleep(fault.seconds)
+        over = anyio.current_time() + fault.seconds
+        if fault.keep_alive is not None and self.call.streamed:
+            while anyio.current_time() < over:
+                await self._write(self._lines(self.call.writer.keep_alive()))
+                await anyio.sleep(min(fault.keep_alive, over - anyio.current_time()))
+        else:
+            await anyio.sleep(fault.seconds)
+
+    def _garbage(self, fault: Garbage) -> bytes:
+        return self.call.writer.garbage() if fault.data is None else fault.data
 
     async def _endless(self, fault: EndlessLine) -> None:
         http = self.performance.connection

@@ -107,6 +107,14 @@ class Writer(Protocol):
         """Write an error in the middle of a stream."""
         ...
 
+    def garbage(self) -> bytes:
+        """Write a piece of the stream that is not JSON."""
+        ...
+
+    def keep_alive(self) -> bytes:
+        """Write what only shows that the connection lives."""
+        ...
+
     def endless(self) -> bytes:
         """Write the beginning of a line, up to the inside of its text."""
         ...
@@ -138,3 +146,19 @@ def tokenise(text: str) -> list[str]:
     Joined they are the text again.
     """
     return _TOKEN.findall(text)
+
+
+class Dialect(Protocol):
+    """A protocol as the server speaks it."""
+
+    def wants_reply(self, method: str, path: str) -> bool:
+        """Whether a request asks the model for something."""
+        ...
+
+    def understand(self, method: str, path: str, body: bytes) -> Call | Answer:
+        """Return what a request wants."""
+        ...
+
+    def error(self, status: int, message: str) -> object:
+        """Return the payload of a response with an error status."""
+        ...

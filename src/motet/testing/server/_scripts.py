@@ -46,23 +46,30 @@ class Stall:
 
     Attributes:
         seconds: how long; then the reply goes on.
+        keep_alive: meanwhile send, every so many seconds, what only shows that the connection
+            lives: a comment, or a blank line.
     """
 
     after_tokens: int = _tokens
     seconds: float = attrs.field(default=math.inf, validator=ge(0))
+    keep_alive: float | None = attrs.field(default=None, validator=optional(gt(0)))
 
 
 @attrs.frozen
 class Garbage:
-    """Send bytes that are no line of the protocol, then end the body properly."""
+    """Send bytes that are no piece of the protocol, then end the body properly.
+
+    Attributes:
+        data: the bytes; ``None`` for a line, or an event, that is not JSON.
+    """
 
     after_tokens: int = _tokens
-    data: bytes = b"\xff\xfe<html>not what you asked for\n"
+    data: bytes | None = None
 
 
 @attrs.frozen
 class ErrorLine:
-    """Report an error inside the reply, whose status is 200 already.
+    """Report an error inside the reply, on a line or in an event; the status is 200 already.
 
     A reply that is not streamed gets a status of 500 instead.
     """
@@ -73,7 +80,7 @@ class ErrorLine:
 
 @attrs.frozen
 class Truncate:
-    """End the body properly, but without the line that ends a reply."""
+    """End the body properly, but without the line, or the events, that end a reply."""
 
     after_tokens: int = _tokens
 
@@ -102,7 +109,8 @@ class Reply:
         text: what the model says: a text, cut into tokens; a list of tokens, sent as they
             are; ``None`` to let the server find a reply.
         thinking: what it thinks before, likewise; ``None`` to let the server decide.
-        tool_calls: one line each, after the text, as the protocol writes them.
+        tool_calls: after the text; each as Ollama writes it, ``{"function": {"name": ...,
+            "arguments": {...}}}``, perhaps with an ``id``, whatever protocol is spoken.
         time_to_first_token: seconds; ``None`` for the server's setting.
         tokens_per_second: ``math.inf`` for as fast as possible, ``None`` for the
             server's setting.
@@ -110,7 +118,7 @@ class Reply:
             server's setting.
         done_reason: ``None`` for what is true.
         content_type: ``None`` for the right one.
-        newline: what ends a line, ``"\n"`` or ``"\r\n"``.
+        newline: what ends a line: ``"\n"`` or ``"\r\n"``; ``"\r"`` ends one of an event.
         blank_lines: put an empty line before each line.
         slice_bytes: deliver the body in HTTP chunks of so many bytes, so that the client
             gets lines and characters cut anywhere.

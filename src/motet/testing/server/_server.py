@@ -23,9 +23,10 @@ from motet.testing.server._bells import Bells
 from motet.testing.server._http import BadRequest, HTTPConnection, HTTPRequest, HungUp
 from motet.testing.server._models import DEFAULT_MODELS, Catalogue
 from motet.testing.server._ollama import OllamaDialect
+from motet.testing.server._openai import OpenAIDialect
 from motet.testing.server._pacing import Pace
 from motet.testing.server._perform import Broken, Performance
-from motet.testing.server._protocol import Answer, Call
+from motet.testing.server._protocol import Answer, Call, Dialect
 from motet.testing.server._records import Log, Outcome, ServedRequest
 from motet.testing.server._scripts import (
     Condition,
@@ -50,7 +51,8 @@ class ModelServer:
     What it has seen may be read, and scripts written, from any thread.
 
     Attributes:
-        url: where it listens, as in ``"http://127.0.0.1:54321"``.
+        url: where it listens, as in ``"http://127.0.0.1:54321"``; what speaks OpenAI's
+            protocol finds it below ``/v1``.
     """
 
     url: str
@@ -63,13 +65,18 @@ class ModelServer:
     _script: Script = attrs.field(factory=Script, init=False)
     _bells: Bells = attrs.field(factory=Bells, init=False)
     _log: Log = attrs.field(init=False)
-    _dialect: OllamaDialect = attrs.field(init=False)
+    _ollama: Dialect = attrs.field(init=False)
+    _openai: Dialect = attrs.field(init=False)
     _open: dict[int, HTTPConnection] = attrs.field(factory=dict, init=False)
     _accepted: int = attrs.field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._log = Log(self._bells.ring, self._keep_requests)
-        self._dialect = OllamaDialect(self._catalogue)
+        self._ollama = OllamaDialect(self._catalogue)
+        self._openai = OpenAIDialect(self._catalogue)
+
+    def _dialect_of(self, path: str) -> Dialect:
+        return self._openai if path.startswith("/v1/") else self._ollama
 
     # --- what it has seen
 
@@ -266,7 +273,7 @@ class ModelServer:
         return None
 
     async def _reject(self, connection: HTTPConnection, reason: BadRequest) -> None:
-        body = msgspec.json.encode(self._dialect.error(reason.reason))
+        body = msgspec.json.encode(self._ollama.error(reason.status, reason.reason))
         with contextlib.suppress(HungUp, h11.LocalProtocolError):
             await connection.write(
                 connection.frame_head(
@@ -283,11 +290,12 @@ class ModelServer:
     async def _respond(self, connection: HTTPConnection, http: HTTPRequest) -> bool:
         """Answer one request; false if the connection cannot carry another."""
         started = anyio.current_time()
-        wanted = self._dialect.understand(http.method, http.path, http.body)
+        dialect = self._dialect_of(http.path)
+        wanted = dialect.understand(http.method, http.path, http.body)
         request = self._log.begin(
             connection.number, http.method, http.path, http.headers, _parsed(http.body)
         )
-        request.wants_reply = self._dialect.wants_reply(http.method, http.path)
+        request.wants_reply = dialect.wants_reply(http.method, http.path)
         if isinstance(wanted, Call):
             request.model, request.prompt = wanted.model, wanted.ask.prompt
             request.streamed = wanted.streamed
@@ -299,7 +307,7 @@ class ModelServer:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._watch, connection, request, tasks.cancel_scope)
                 try:
-                    outcome = await self._perform(performance, wanted, step, started)
+                    outcome = await self._perform(performance, wanted, step, started, dialect)
                 except HungUp:
                     outcome = Outcome.HUNG_UP
                 except Broken:
@@ -311,11 +319,16 @@ class ModelServer:
         return usable and connection.next_cycle()
 
     async def _perform(
-        self, performance: Performance, wanted: Call | Answer, step: Step | None, started: float
+        self,
+        performance: Performance,
+        wanted: Call | Answer,
+        step: Step | None,
+        started: float,
+        dialect: Dialect,
     ) -> Outcome:
         match step:
             case Refuse():
-                return await performance.refuse(step, self._dialect.error(step.error))
+                return await performance.refuse(step, dialect.error(step.status, step.error))
             case Redirect():
                 return await performance.redirect(step)
             case EndlessHeaders():
