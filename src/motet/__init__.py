@@ -82,6 +82,9 @@ from ._thunk.fanout import first_valid as first_valid
 from ._thunk.fanout import gather_all as gather_all
 from ._thunk.fanout import wait_for_all_mots as wait_for_all_mots
 from ._thunk.fanout import wait_for_quorum as wait_for_quorum
+from ._thunk.filling import fill_thunk as fill_thunk
+from ._thunk.filling import show_facts as show_facts
+from ._thunk.filling import thunk_from as thunk_from
 from ._thunk.thunk import ComputedModelOutputThunk as ComputedModelOutputThunk
 from ._thunk.thunk import ModelOutputThunk as ModelOutputThunk
 from ._values.chat import ChatMessage as ChatMessage
@@ -268,6 +271,7 @@ __all__ = [
     "call_tools",
     "check",
     "default_output_to_bool",
+    "fill_thunk",
     "first_valid",
     "gather_all",
     "generative",
@@ -283,8 +287,10 @@ __all__ = [
     "reqify",
     "requirement_check_to_bool",
     "run_in_portal",
+    "show_facts",
     "simple_validate",
     "start_session",
+    "thunk_from",
     "tool",
     "tool_arg_validator",
     "uses_tool",

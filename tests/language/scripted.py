@@ -80,7 +80,7 @@ def pending() -> ModelOutputThunk[Any]:
 
 def arrive(thunk: ModelOutputThunk[Any], text: str = "arrived") -> None:
     """Have an answer arrive."""
-    thunk._gen = Generation.finished(text)
+    thunk._source = Generation.finished(text)
 
 
 def lose(thunk: ModelOutputThunk[Any]) -> None:
@@ -88,4 +88,4 @@ def lose(thunk: ModelOutputThunk[Any]) -> None:
     failed = Generation.finished("")
     failed.state = GenerationState.FAILED
     failed.error = ReplyError("lost")
-    thunk._gen = failed
+    thunk._source = failed

@@ -235,7 +235,7 @@ async def test_nobody_is_left_interested_after_a_chain() -> None:
     async with chatting(linger=math.inf) as (m, _):
         thunks = [await m.ainstruct(str(number)) for number in range(5)]
         await thunks[-1]
-        assert [thunk._gen.interest for thunk in thunks] == [0] * 5
+        assert [thunk._source.interest for thunk in thunks] == [0] * 5
 
 
 # Pending things in histories that were made by hand.

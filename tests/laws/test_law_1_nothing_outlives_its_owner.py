@@ -440,4 +440,4 @@ async def test_the_tasks_of_a_hundred_calls_are_gone_with_the_block(server: Mode
                 tasks.cancel_scope.cancel()
     with anyio.fail_after(60):
         await server.wait_idle(connections=True)
-    assert all(not thunk._gen.live for thunk in thunks)
+    assert all(not thunk._source.live for thunk in thunks)

@@ -50,13 +50,13 @@ async def by_arrivals(thunk: Thunk) -> str:
 
 
 async def by_str(thunk: Thunk) -> str:
-    if thunk._gen.live:
+    if thunk._source.live:
         return await anyio.to_thread.run_sync(str, thunk)
     return str(thunk)
 
 
 async def by_copy(thunk: Thunk) -> str:
-    return await copy.deepcopy(thunk) if not thunk._gen.live else await thunk
+    return await copy.deepcopy(thunk) if not thunk._source.live else await thunk
 
 
 WAYS: dict[str, Callable[[Thunk], Awaitable[Any]]] = {
@@ -163,10 +163,10 @@ async def test_the_end_of_a_session_does_not_change_what_was_there(server: Model
         assert await good == str(good) == "Hello"
         with pytest.raises(ReplyError) as failed:
             await bad
-        assert failed.value is bad._gen.error
+        assert failed.value is bad._source.error
         with pytest.raises(GenerationCancelled) as stopped:
             await open_
-        assert stopped.value is open_._gen.error
+        assert stopped.value is open_._source.error
 
 
 @pytest.mark.anyio

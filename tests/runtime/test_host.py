@@ -533,7 +533,7 @@ def test_a_loop_that_was_closed_under_its_tasks_is_named_and_let_go(
 
     asyncio.run(innocent())
     assert kept[0].partial == "Hel"
-    assert not kept[0]._gen.live
+    assert not kept[0]._source.live
     kept.clear()
     gc.collect()
     gc.collect()

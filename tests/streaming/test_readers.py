@@ -315,7 +315,7 @@ async def test_a_streamer_that_was_left_is_stopped_after_the_linger() -> None:
     reply = chunks._run.thunk
     del chunks
     gc.collect()
-    await reply._gen.wait_settled()
+    await reply._source.wait_settled()
     assert backend.stopped == [0.25]
 
 

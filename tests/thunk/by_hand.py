@@ -95,7 +95,7 @@ def scripted(
 
 def interest(thunk: ModelOutputThunk[Any]) -> int:
     """Return how many wait for a thunk or read it."""
-    return thunk._gen.interest
+    return thunk._source.interest
 
 
 async def others_wait() -> None:

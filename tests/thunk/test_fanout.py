@@ -360,7 +360,7 @@ async def test_outcomes_come_in_the_order_of_the_thunks() -> None:
     assert [outcome.ok for outcome in outcomes] == [True, False, True]
     assert [outcome.mot for outcome in outcomes] == [first.thunk, second, third]
     assert outcomes[0].unwrap() == "a"
-    assert outcomes[1].error is second._gen.error
+    assert outcomes[1].error is second._source.error
     with pytest.raises(Own):
         outcomes[1].unwrap()
 

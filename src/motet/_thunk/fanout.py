@@ -67,7 +67,7 @@ class _Group:
 
     def __enter__(self) -> Self:
         for mot in self._mots:
-            generation = mot._gen
+            generation = mot._source
             if generation.live:
                 self._pending[generation] = mot
                 generation.gain_interest()
@@ -180,7 +180,7 @@ async def wait_for_all_mots(mots: Iterable[Thunk]) -> None:
     with _Group(mots) as group:
         await anyio.lowlevel.checkpoint()
         while failure is None and (mot := await group.next()) is not None:
-            if mot._gen.error is None:
+            if mot._source.error is None:
                 mot._take_outcome()
             else:
                 failure = mot

@@ -33,12 +33,12 @@ async def wait_for_inputs(
         # Only waited for, and not taken: whether a consumer knows the end of an earlier
         # turn is no business of ours, and its `is_computed` must not turn true by itself.
         for mot in heard:
-            await mot._gen.wait_settled()
+            await mot._source.wait_settled()
 
 
 @contextmanager
 def _interest_in(mots: Sequence[ModelOutputThunk[Any]]) -> Iterator[None]:
-    generations = [mot._gen for mot in mots if mot._gen.live]
+    generations = [mot._source for mot in mots if mot._source.live]
     for generation in generations:
         generation.gain_interest()
     try:

@@ -74,13 +74,13 @@ class ModelOutputThunk(Generic[S]):
     __slots__ = (
         "__weakref__",
         "_context",
-        "_gen",
         "_iterating",
+        "_known_text",
         "_raw",
         "_reader",
         "_resolution",
+        "_source",
         "_thoughts",
-        "_underlying_value",
         "action",
         "error",
         "generate_log",
@@ -104,9 +104,9 @@ class ModelOutputThunk(Generic[S]):
                 "the value of a ModelOutputThunk should be a string or None, "
                 f"not {type(value).__name__}"
             )
-        self._gen = Generation(None, host=None) if value is None else Generation.finished(value)
+        self._source = Generation(None, host=None) if value is None else Generation.finished(value)
         self._resolution = ResolutionState.UNKNOWN if value is None else ResolutionState.KNOWN
-        self._underlying_value = value
+        self._known_text = value
         self._reader: DeltaReader | None = None
         self._iterating = False
         self._raw: RawProviderResponse | None = None
@@ -126,7 +126,7 @@ class ModelOutputThunk(Generic[S]):
     def pending(cls, generation: Generation) -> Self:
         """Return a thunk that *generation* will fill."""
         thunk = cls(None)
-        thunk._gen = generation
+        thunk._source = generation
         return thunk
 
     # Waiting.
@@ -152,7 +152,7 @@ class ModelOutputThunk(Generic[S]):
         if self._is_plain_value():
             await anyio.lowlevel.checkpoint()
             return self._resolve()
-        generation = self._gen
+        generation = self._source
         if generation.live:
             generation.gain_interest()
             try:
@@ -185,7 +185,7 @@ class ModelOutputThunk(Generic[S]):
             BackendError, GenerationCancelled, DependencyError, WrongEventLoop: as `avalue`.
         """
         self._check_usable()
-        if self._is_plain_value() or (not self._is_attached() and not self._gen.live):
+        if self._is_plain_value() or (not self._is_attached() and not self._source.live):
             await anyio.lowlevel.checkpoint()
             return self._resolve()
         piece, _ = await self._read()
@@ -194,12 +194,12 @@ class ModelOutputThunk(Generic[S]):
     async def _read(self) -> tuple[str, bool]:
         """Return the next piece, and whether the end was met with it."""
         if self._reader is None:
-            self._reader = DeltaReader(self._gen)
+            self._reader = DeltaReader(self._source)
         reader = self._reader
         piece = await reader.receive()
-        if self._gen.live:
+        if self._source.live:
             return piece, False
-        if piece and self._gen.error is not None:
+        if piece and self._source.error is not None:
             return piece, False  # the text first, the error with the next call
         reader.drain()
         self._resolve()
@@ -254,7 +254,7 @@ class ModelOutputThunk(Generic[S]):
             reason: why, for logs.
             error: the same under its older name.
         """
-        generation = self._gen
+        generation = self._source
         if not generation.live:
             return
         generation.check_here()
@@ -285,16 +285,16 @@ class ModelOutputThunk(Generic[S]):
 
         After a failure it is what had arrived.
         """
-        return self._underlying_value
+        return self._known_text
 
     @value.setter
     def value(self, value: str | None) -> None:
-        self._underlying_value = value
+        self._known_text = value
 
     @property
     def cancelled(self) -> bool:
         """Whether `cancel_generation` or the end of an ``async with`` block ended it."""
-        return self._gen.state is GenerationState.CANCELLED
+        return self._source.state is GenerationState.CANCELLED
 
     @property
     def context(self) -> Any:
@@ -310,7 +310,7 @@ class ModelOutputThunk(Generic[S]):
     @property
     def partial(self) -> str:
         """The text that has arrived so far, whatever the state. Never waits."""
-        return self._gen.text
+        return self._source.text
 
     @property
     def thinking(self) -> str | None:
@@ -340,11 +340,15 @@ class ModelOutputThunk(Generic[S]):
 
     def is_settled(self) -> bool:
         """Whether the outcome is written, known to a consumer or not; a blank never is."""
-        return not self._gen.live and self._gen.state is not GenerationState.BLANK
+        return not self._source.live and self._source.state is not GenerationState.BLANK
+
+    def is_blank(self) -> bool:
+        """Whether it was made with None and nothing has begun to fill it."""
+        return self._source.state is GenerationState.BLANK
 
     def is_lost(self) -> bool:
         """Whether it ended without a complete reply: failed, given up or cancelled."""
-        return self.is_settled() and self._gen.state is not GenerationState.DONE
+        return self.is_settled() and self._source.state is not GenerationState.DONE
 
     def __str__(self) -> str:
         """Return the text, or say why it is not there.
@@ -356,7 +360,7 @@ class ModelOutputThunk(Generic[S]):
             PendingReplyError: the reply is not complete, and this is an event loop.
             BackendError, GenerationCancelled, DependencyError: as `avalue`.
         """
-        generation = self._gen
+        generation = self._source
         if generation.live:
             assert generation.host is not None
             if running_native() is None and generation.host.loop.is_running():
@@ -373,12 +377,12 @@ class ModelOutputThunk(Generic[S]):
                 "use `await thunk` or `await thunk.avalue()` first"
             )
         if generation.state is GenerationState.BLANK:
-            return self._underlying_value or ""
+            return self._known_text or ""
         return self._resolve()
 
     def __repr__(self) -> str:
         # Never waits: debuggers and logging call it at any time.
-        return f"ModelOutputThunk({self._underlying_value})"
+        return f"ModelOutputThunk({self._known_text})"
 
     # Inside.
 
@@ -388,15 +392,15 @@ class ModelOutputThunk(Generic[S]):
         For that moment the thunk has its value; there is no checkpoint in it, so nobody
         sees it before the outcome is written.
         """
-        self._underlying_value = self._gen.text
+        self._known_text = self._source.text
         try:
             self.parsed_repr = parse(self)
         finally:
-            self._underlying_value = None
+            self._known_text = None
 
     def _check_usable(self) -> None:
         """Refuse blanks and callers on another event loop."""
-        generation = self._gen
+        generation = self._source
         if generation.state is GenerationState.BLANK:
             raise RuntimeError(
                 "this ModelOutputThunk was made with None and has no generation, so there is "
@@ -417,8 +421,8 @@ class ModelOutputThunk(Generic[S]):
             raise WrongEventLoop(f"{exc}; its text is complete, `str(thunk)` returns it") from None
 
     def _is_plain_value(self) -> bool:
-        host = self._gen.host
-        return host is None or self.is_computed() or (not self._gen.live and not host.is_here())
+        host = self._source.host
+        return host is None or self.is_computed() or (not self._source.live and not host.is_here())
 
     def _is_drained(self) -> bool:
         return self._reader is not None and self._reader.state is DeliveryState.DRAINED
@@ -435,16 +439,16 @@ class ModelOutputThunk(Generic[S]):
     def _learn(self) -> None:
         if self._resolution is ResolutionState.UNKNOWN:
             self._resolution = advance(RESOLUTION, self._resolution, ResolutionSignal.LEARNED)
-            self._underlying_value = self._gen.text
+            self._known_text = self._source.text
             if self._thoughts is None:
                 self._thoughts = []
 
     def _resolve(self) -> str:
         self._learn()
-        if self._gen.error is not None:
-            return self._gen.unwrap()
-        assert self._underlying_value is not None
-        return self._underlying_value
+        if self._source.error is not None:
+            return self._source.unwrap()
+        assert self._known_text is not None
+        return self._known_text
 
     # Copies: of outcomes only, a generation has one thunk.
 
@@ -455,8 +459,8 @@ class ModelOutputThunk(Generic[S]):
         return self._copied(deep=memo)
 
     def _copied(self, deep: dict[int, Any] | None) -> Self:
-        if self._gen.live or (
-            self._gen.state is GenerationState.BLANK and self._underlying_value is None
+        if self._source.live or (
+            self._source.state is GenerationState.BLANK and self._known_text is None
         ):
             raise RuntimeError(
                 f"cannot {'copy' if deep is None else 'deepcopy'} a ModelOutputThunk that is not "
@@ -464,10 +468,10 @@ class ModelOutputThunk(Generic[S]):
             )
         cls = type(self)
         twin = object.__new__(cls)
-        ModelOutputThunk.__init__(twin, self._gen.text)
-        twin._gen = self._gen
+        ModelOutputThunk.__init__(twin, self._source.text)
+        twin._source = self._source
         twin._resolution = self._resolution
-        twin._underlying_value = self._underlying_value
+        twin._known_text = self._known_text
         twin._thoughts, twin.error = self._thoughts, self.error
         twin.generate_log, twin.sampling_result = self.generate_log, self.sampling_result
         twin._context, twin.model_options = self._context, self.model_options
@@ -512,7 +516,7 @@ class ComputedModelOutputThunk(ModelOutputThunk[S]):
                 "a ComputedModelOutputThunk is made from a computed ModelOutputThunk; "
                 "`await` the thunk first"
             )
-        if thunk._underlying_value is None:
+        if thunk._known_text is None:
             raise ValueError("a ComputedModelOutputThunk requires a thunk with a value, not None")
         thunk.__class__ = cls
         return cast("Self", thunk)
@@ -524,11 +528,11 @@ class ComputedModelOutputThunk(ModelOutputThunk[S]):
     @property
     def value(self) -> str:
         """The text."""
-        return cast("str", self._underlying_value)
+        return cast("str", self._known_text)
 
     @value.setter
     def value(self, value: str | None) -> None:
-        self._underlying_value = value
+        self._known_text = value
 
     def is_computed(self) -> bool:
         """Return True."""
@@ -546,7 +550,7 @@ class _Deltas(AsyncIterator[str]):
 
     def __init__(self, thunk: ModelOutputThunk[Any]) -> None:
         self._thunk = thunk
-        self._ended = thunk._gen.host is None or isinstance(thunk, ComputedModelOutputThunk)
+        self._ended = thunk._source.host is None or isinstance(thunk, ComputedModelOutputThunk)
 
     def __aiter__(self) -> _Deltas:
         return self
@@ -575,6 +579,6 @@ class _Deltas(AsyncIterator[str]):
         # gone wants nothing any more. Only where this runs on the thunk's event loop:
         # a garbage collector may call it anywhere.
         thunk = self._thunk
-        host, reader = thunk._gen.host, thunk._reader
+        host, reader = thunk._source.host, thunk._reader
         if not self._ended and reader is not None and host is not None and host.is_here():
             reader.leave()

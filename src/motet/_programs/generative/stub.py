@@ -318,7 +318,7 @@ class SyncGenerativeStub(GenerativeStub[P, R]):
     def _settle(self, arguments: Arguments) -> None:
         """Wait for the replies among the arguments: on the portal they could not be waited for."""
         for thunk in unfinished_parts(arguments):
-            host = thunk._gen.host
+            host = thunk._source.host
             if not thunk.is_settled() and host is not None and host.is_here():
                 raise PendingReplyError(
                     f"an argument of {self._function.name}() is a reply that has not arrived, and "

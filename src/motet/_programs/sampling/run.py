@@ -16,6 +16,7 @@ from ..._language.context import Context
 from ..._language.schema import json_schema
 from ..._runtime.host import current_host
 from ..._thunk.fanout import check_mots
+from ..._thunk.filling import show_facts
 from ..._thunk.generation import DEFAULT_LINGER, Generation
 from ..._thunk.thunk import ModelOutputThunk
 from ..._values.options import ModelOption
@@ -77,7 +78,7 @@ def begin_sampled(
             owner=owner,
             linger=linger,
         )
-        thunk._gen.watch(lambda _: _mark_final(thunk))
+        thunk._source.watch(lambda _: _mark_final(thunk))
         return thunk
     # What would make every attempt fail is told to the caller at once.
     options = {**backend.model_options, **backend.normalised(model_options)}
@@ -155,23 +156,12 @@ class _Job:
         # No checkpoint from here on: nobody sees a thunk that is half filled.
         if text:
             generation.feed(text)
-        _show(chosen, self.thunk)
+        show_facts(chosen, self.thunk)
+        if self.thunk.generate_log is not None:
+            self.thunk.generate_log.is_final_result = True
         result.adopt(self.thunk, self.ctx)
         result.value = text
         self.thunk.sampling_result = result
-
-
-def _show(chosen: ModelOutputThunk[Any], thunk: ModelOutputThunk[Any]) -> None:
-    """Have *thunk* tell all that *chosen* tells, beside its text."""
-    thunk.meta.update(chosen.meta)
-    thunk.thinking = chosen.thinking
-    thunk.tool_calls = chosen.tool_calls
-    thunk.generation = chosen.generation
-    thunk.raw = chosen.raw
-    thunk.error = chosen.error
-    thunk.parsed_repr = thunk if chosen.parsed_repr is chosen else chosen.parsed_repr
-    if chosen.generate_log is not None:
-        thunk.generate_log = attrs.evolve(chosen.generate_log, result=thunk, is_final_result=True)
 
 
 def _mark_final(thunk: ModelOutputThunk[Any]) -> None:

@@ -224,7 +224,7 @@ class StreamChunkingResult:
         thunk.generation = copy.copy(reply.generation)
         if reply.cancelled:
             planned = advance(GENERATION, GenerationState.BLANK, GenerationSignal.PLANNED)
-            thunk._gen.state = advance(GENERATION, planned, GenerationSignal.CANCELLED)
+            thunk._source.state = advance(GENERATION, planned, GenerationSignal.CANCELLED)
         return thunk
 
     def __repr__(self) -> str:

@@ -285,7 +285,7 @@ class Run:
         )
 
     def _stop_request(self, reason: str) -> None:
-        self.thunk._gen.stop(reason, explicitly=True)
+        self.thunk._source.stop(reason, explicitly=True)
 
     async def _end(self, *, success: bool, telling: Exception | None = None) -> None:
         """Have the request unwind, then say that the run is over, whatever happens meanwhile."""
