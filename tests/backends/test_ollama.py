@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from backends.raw import answers, chunked, raw_server
-from conftest import REAL_LOOPS
+from loops import REAL_LOOPS
 from motet import (
     BackendError,
     BackendUnavailable,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from conftest import REAL_LOOPS
+from loops import REAL_LOOPS
 from motet.testing import ModelServer, serve_in_thread
 
 

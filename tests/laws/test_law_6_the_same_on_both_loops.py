@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from conftest import REAL_LOOPS
+from loops import REAL_LOOPS
 from motet import (
     BackendError,
     ModelOutputThunk,

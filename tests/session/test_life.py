@@ -11,7 +11,7 @@ import anyio.to_thread
 import pytest
 
 import motet
-from conftest import REAL_LOOPS
+from loops import REAL_LOOPS
 from motet import (
     ChatContext,
     GenerationCancelled,

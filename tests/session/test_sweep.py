@@ -10,7 +10,7 @@ import anyio.to_thread
 import pytest
 
 import motet.functional
-from conftest import REAL_LOOPS
+from loops import REAL_LOOPS
 from motet import (
     BestOfNSamplingStrategy,
     ChatContext,

@@ -7,7 +7,7 @@ import anyio
 import anyio.abc
 import pytest
 
-from conftest import REAL_LOOPS
+from loops import REAL_LOOPS
 from motet.testing import NetworkBlocked, describe_tasks, no_network, waiting_tasks
 
 
