@@ -25,29 +25,30 @@ class ChatFormatter(Formatter):
         Raises:
             PendingReplyError: an answer has not arrived.
         """
-        return [self._message(each) for each in cs]
+        return [_message(each, self) for each in cs]
 
-    def _message(self, entry: Any) -> Message:
-        match entry:
-            case ModelOutputThunk():
-                text = str(entry)  # first, because this is what waits, or says why it cannot
-                if not entry.is_computed():
-                    raise PendingReplyError(
-                        "a conversation with an answer that has not arrived cannot be put into "
-                        "messages; `await thunk.avalue()` first"
-                    )
-                read = entry.parsed_repr
-                if isinstance(read, Message):
-                    return read
-                if isinstance(read, Component):
-                    return Message("assistant", self.print(read))
-                return Message("assistant", text if read is None else str(read))
-            case Message():
-                return entry
-            case _:
-                images = None
-                if isinstance(entry, Component):
-                    representation = entry.format_for_llm()
-                    if isinstance(representation, TemplateRepresentation):
-                        images = representation.images
-                return Message("user", self.print(entry), images=images)
+
+def _message(entry: Any, formatter: Formatter) -> Message:
+    match entry:
+        case ModelOutputThunk():
+            text = str(entry)  # first, because this is what waits, or says why it cannot
+            if not entry.is_computed():
+                raise PendingReplyError(
+                    "a conversation with an answer that has not arrived cannot be put into "
+                    "messages; `await thunk.avalue()` first"
+                )
+            read = entry.parsed_repr
+            if isinstance(read, Message):
+                return read
+            if isinstance(read, Component):
+                return Message("assistant", formatter.print(read))
+            return Message("assistant", text if read is None else str(read))
+        case Message():
+            return entry
+        case _:
+            images = None
+            if isinstance(entry, Component):
+                representation = entry.format_for_llm()
+                if isinstance(representation, TemplateRepresentation):
+                    images = representation.images
+            return Message("user", formatter.print(entry), images=images)

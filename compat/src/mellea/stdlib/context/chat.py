@@ -1,0 +1,5 @@
+"""A conversation."""
+
+from motet import ChatContext as ChatContext
+
+__all__ = ["ChatContext"]
