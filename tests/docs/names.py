@@ -16,6 +16,8 @@ import importlib
 import re
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -100,16 +102,24 @@ def _public() -> list[tuple[str, str]]:
 
 def _can_be_imported(place: str, name: str) -> bool:
     try:
-        getattr(_imported(place), name)
+        with _old_names_allowed():
+            getattr(_imported(place), name)
     except (ImportError, AttributeError):
         return False
     return True
 
 
+@contextmanager
+def _old_names_allowed() -> Iterator[None]:
+    """Let an old name of the table say that it is old."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
 def _imported(place: str) -> Any:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # an old name may say that it is
+        with _old_names_allowed():
             return importlib.import_module(place)
     except ModuleNotFoundError:
         module, _, name = place.rpartition(".")
