@@ -20,7 +20,7 @@ DEMO_ARGS = $(if $(BACKEND),--backend '$(BACKEND)') $(if $(MODEL),--model '$(MOD
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all-pythons check lint types layers scripts bench docs clean
+.PHONY: help demo test test-all-pythons check lint types layers scripts bench plugin-matrix docs clean
 
 help:  ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-24s %s\n", $$1, $$2 }'
@@ -75,6 +75,9 @@ scripts:
 
 bench: $(VENV)/.test-installed  ## run the benchmarks; ARGS is passed on
 	$(BIN)/python -m benchmarks $(ARGS)
+
+plugin-matrix: $(VENV)/.test-installed  ## try the pytest plugin with pytest 8 and 9, with and without other plugins
+	$(BIN)/python tests/outside/matrix.py
 
 docs:  ## list the pages of the documentation; they are plain Markdown
 	@ls $(wildcard README.md compat/README.md docs/*.md)
