@@ -1,12 +1,15 @@
 """
 The pages of the documentation, taken apart: blocks, outputs, links.
 
-Python blocks come in three kinds. A *program* runs as it stands. A *frame* is a program
+Python blocks come in four kinds. A *program* runs as it stands. A *frame* is a program
 in which one statement is ``...``; it says where the short blocks of its page go. A
 *fragment* is such a short block: it awaits something outside of any function, and is put
 into the nearest frame above it. A block of kind ``text`` right below a Python block is
 what that prints; ``…`` in it stands for anything within a line, and on a line of its own
 for any lines.
+
+A *file* is a block that begins with its name, ``# name.py``. It is not run by itself, but
+written down for the commands below it, which are blocks of kind ``sh``.
 """
 
 import ast
@@ -24,6 +27,7 @@ PAGES: Final = tuple(
 )
 
 _FENCE: Final = re.compile(r"^```(\w*)$")
+_FILE: Final = re.compile(r"# (\w+\.py)\n")
 _LINK: Final = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 _HEADING: Final = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
 
@@ -47,6 +51,27 @@ class Block:
     @property
     def name(self) -> str:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+    @property
+    def file(self) -> str | None:
+        """The name of the file that this block is, if it is one."""
+        found = _FILE.match(self.text) if self.kind == "python" else None
+        return found[1] if found else None
+
+
+@attrs.frozen
+class Command:
+    """A block of kind ``sh``, and the files that stand above it.
+
+    Attributes:
+        block: where it stands.
+        files: the newest text of each file above it, by name.
+        output: what the page says that it prints.
+    """
+
+    block: Block
+    files: dict[str, str]
+    output: str
 
 
 @attrs.frozen
@@ -96,7 +121,7 @@ def runnables_of(page: Path) -> Iterator[Runnable]:
     frame: Block | None = None
     blocks = blocks_of(page)
     for block, following in itertools.zip_longest(blocks, blocks[1:]):
-        if block.kind != "python":
+        if block.kind != "python" or block.file:
             continue
         output = None
         if following is not None and following.kind == "text" and _adjacent(block, following):
@@ -109,6 +134,17 @@ def runnables_of(page: Path) -> Iterator[Runnable]:
             frame = block
             assert output is None, f"{block.name} is a frame, and prints nothing by itself"
         yield Runnable(block, tree, output)
+
+
+def commands_of(page: Path) -> Iterator[Command]:
+    """Yield the commands of a page whose output it shows."""
+    files: dict[str, str] = {}
+    blocks = blocks_of(page)
+    for block, following in itertools.pairwise(blocks):
+        if block.file:
+            files[block.file] = block.text
+        if block.kind == "sh" and following.kind == "text" and _adjacent(block, following):
+            yield Command(block, dict(files), following.text)
 
 
 def _adjacent(block: Block, following: Block) -> bool:

@@ -1,16 +1,31 @@
 """Every Python block of the documentation runs, and prints what the page says."""
 
 import gc
+import os
 import re
+import shlex
+import subprocess
+import sys
 import types
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
-from docs.pages import PAGES, ROOT, Runnable, blocks_of, pattern_of, runnables_of
+from docs.pages import (
+    PAGES,
+    ROOT,
+    Command,
+    Runnable,
+    blocks_of,
+    commands_of,
+    pattern_of,
+    runnables_of,
+)
 from docs.running import LOOPS, loop_for_programs
 from motet.testing import ModelServer, serve_in_thread
 
+COMMANDS = [command for page in PAGES for command in commands_of(page)]
 RUNNABLES = [runnable for page in PAGES for runnable in runnables_of(page)]
 
 
@@ -42,9 +57,33 @@ def test_a_block_runs_and_prints_what_the_page_says(
     model_server.block_until_idle()
 
 
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.block.name)
+def test_a_command_prints_what_the_page_says(command: Command, tmp_path: Path) -> None:
+    for name, text in command.files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    [line] = command.block.text.splitlines()
+    program, *arguments = shlex.split(line)
+    ran = subprocess.run(
+        [sys.executable, *(["-m", program] if program != "python" else []), *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "80", "PYTHONPATH": str(tmp_path)},
+    )
+    assert ran.stderr == ""
+    printed = "".join(f"{each.rstrip()}\n" for each in ran.stdout.splitlines())
+    assert pattern_of(command.output).fullmatch(printed), f"it printed:\n{printed}"
+
+
 def test_every_output_belongs_to_a_block() -> None:
     shown = sum(block.kind == "text" for page in PAGES for block in blocks_of(page))
-    assert sum(runnable.output is not None for runnable in RUNNABLES) == shown
+    outputs = sum(runnable.output is not None for runnable in RUNNABLES)
+    assert outputs + len(COMMANDS) == shown
+
+
+def test_every_file_is_used_by_a_command() -> None:
+    named = {block.file for page in PAGES for block in blocks_of(page) if block.file}
+    assert named == {name for command in COMMANDS for name in command.files}
 
 
 def test_every_command_that_is_shown_exists() -> None:

@@ -238,7 +238,8 @@ class _Course:
         if fault.keep_alive is not None and self.call.streamed:
             while anyio.current_time() < over:
                 await self._write(self._lines(self.call.writer.keep_alive()))
-                await anyio.sleep(min(fault.keep_alive, over - anyio.current_time()))
+                left = over - anyio.current_time()
+                await anyio.sleep(max(0.0, min(fault.keep_alive, left)))
         else:
             await anyio.sleep(fault.seconds)
 
