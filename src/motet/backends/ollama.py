@@ -5,21 +5,30 @@ The protocol itself, bytes and lines, is in ``_wire.ollama``.
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+import weakref
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from .._values.errors import BackendError, ModelNotFound, Phase
+import anyio
+
+from .._runtime.host import LoopHost, current_host
+from .._values.errors import BackendError, ModelNotFound, Phase, ReplyError, TruncatedReply
 from .._values.model_ids import IBM_GRANITE_4_1_3B, ModelIdentifier
 from .._values.options import normalise, validate_options
 from .._wire.addresses import base_url_from_host
 from .._wire.ndjson import LineSplitter
 from .._wire.ollama import OLLAMA_ALIASES, ReplyRecord, chat_body, generate_body
+from .._wire.ollama_models import PullProgress, model_names, pull_body, pull_progress
 from .base import Request
 from .server import HEADERS, Asking, ServerBackend
 
 if TYPE_CHECKING:
     from .._language.formatter import TemplateFormatter
+
+
+_log: Final = logging.getLogger("motet")
 
 
 class OllamaModelBackend(ServerBackend):
@@ -36,6 +45,8 @@ class OllamaModelBackend(ServerBackend):
         model_options: options for every call, under the names of `ModelOption` or Ollama's.
         timeout: for how long the server may be silent, in seconds; None for no limit. The
             smaller of this and ``ModelOption.STREAM_TIMEOUT`` counts.
+        pull: whether a call that finds the model missing has the server fetch it, which may
+            take minutes, and goes on then. The progress is logged, or handed to a function.
         http_client: an ``AsyncClient`` of httpx2 or httpx to use as it is.
         max_in_flight: how many calls at once on one event loop; None for as many as the
             process may open sockets for.
@@ -59,6 +70,7 @@ class OllamaModelBackend(ServerBackend):
         model_options: Mapping[str, Any] | None = None,
         timeout: float | None = 300.0,
         *,
+        pull: bool | Callable[[PullProgress], object] = False,
         http_client: Any = None,
         max_in_flight: int | None = None,
     ) -> None:
@@ -76,6 +88,9 @@ class OllamaModelBackend(ServerBackend):
             if base_url is None
             else base_url_from_host(base_url, name="base_url")
         )
+        self._pull = pull
+        self._pulls = 0
+        self._pulling: weakref.WeakKeyDictionary[LoopHost, anyio.Lock] = weakref.WeakKeyDictionary()
         super().__init__(
             model_id,
             base_url=url,
@@ -91,6 +106,70 @@ class OllamaModelBackend(ServerBackend):
     def normalised(self, model_options: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return options under the names of `ModelOption`, checked; Ollama's names are known."""
         return validate_options(normalise(model_options, OLLAMA_ALIASES))
+
+    async def models(self) -> list[str]:
+        """Return the names of the models that the server has.
+
+        Raises:
+            BackendError: the server failed, or does not list them.
+        """
+        page = await self._fetch("GET", f"{self.base_url}/api/tags")
+        try:
+            return model_names(page)
+        except BackendError as exc:
+            raise exc.locate(backend=self.provider, model=self.model_id) from exc.__cause__
+
+    async def pull(
+        self, model: str | None = None, *, progress: Callable[[PullProgress], object] | None = None
+    ) -> None:
+        """Have the server fetch a model, and return when it is there.
+
+        A fetch that is cut short goes on from there the next time: cancelled, it costs
+        nothing but the time.
+
+        Args:
+            model: its name in the Ollama library; the backend's own without it.
+            progress: called with each `PullProgress`; must not block.
+
+        Raises:
+            ModelNotFound: the server cannot get it; says why.
+            BackendError: the server failed.
+        """
+        name = model or self.model_id
+        tell = progress or _log_progress
+        there = False
+
+        def take(line: bytes) -> None:
+            nonlocal there
+            told = pull_progress(line)
+            there = there or told.done
+            tell(told)
+
+        try:
+            await self._fetch("POST", f"{self.base_url}/api/pull", pull_body(name), take=take)
+        except ReplyError as exc:
+            raise ModelNotFound(
+                f"the server at {self.base_url} cannot get the model {name!r}: {exc.message}; "
+                "https://ollama.com/library lists the names",
+                backend=self.provider,
+                model=self.model_id,
+            ) from exc
+        if not there:
+            raise TruncatedReply(
+                f"the server stopped telling of the model {name!r} before it was there",
+                backend=self.provider,
+                model=self.model_id,
+            )
+
+    async def _remedied(self, error: BackendError) -> bool:
+        if not self._pull or not isinstance(error, ModelNotFound):
+            return False
+        pulls = self._pulls
+        async with self._pulling.setdefault(current_host(), anyio.Lock()):
+            if self._pulls == pulls:  # nobody has while this call waited
+                await self.pull(progress=self._pull if callable(self._pull) else None)
+                self._pulls += 1
+        return True
 
     def _asking(self, request: Request) -> Asking:
         tools = [tool.as_json_tool for tool in request.tools.values()]
@@ -120,9 +199,16 @@ class OllamaModelBackend(ServerBackend):
         model = self.model_id
         return ModelNotFound(
             f"the server at {self.base_url} does not have the model {model!r}; "
-            f"`ollama pull {model}` fetches it, `ollama list` shows what is there",
+            f"`ollama pull {model}` fetches it, and so does the backend with pull=True; "
+            "`ollama list` shows what is there",
             phase=Phase.HEADERS,
         )
 
     def __repr__(self) -> str:
         return f"OllamaModelBackend(model_id={self.model_id!r}, base_url={self.base_url!r})"
+
+
+def _log_progress(told: PullProgress) -> None:
+    # Of the many lines about one part only the first and the last are worth a place in a log.
+    if told.fraction is None or told.fraction >= 1:
+        _log.info("ollama: %s", told)

@@ -171,15 +171,15 @@ class OpenAIBackend(ServerBackend):
         record = ChatRecord(choices_wanted=_choices_of(options))
         return Asking(below(self.base_url, path), body, EventSplitter(), record)
 
-    def _can_do_without(self, error: StatusError) -> bool:
-        if error.status not in _UNPROCESSABLE:
+    async def _remedied(self, error: BackendError) -> bool:
+        if not isinstance(error, StatusError) or error.status not in _UNPROCESSABLE:
             return False
         named = [
             field
             for field in OPTIONAL_FIELDS
             if field in error.message and field not in self._refused_fields
         ]
-        self._refused_fields |= set(named)
+        self._refused_fields |= set(named)  # the next request leaves them out
         return bool(named)
 
     def _refusal(self, status: int, said: str) -> BackendError | None:

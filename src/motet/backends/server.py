@@ -21,6 +21,7 @@ from .._runtime.host import current_host
 from .._values.errors import (
     BackendError,
     BackendUnavailable,
+    ModelNotFound,
     Phase,
     ProtocolError,
     StatusError,
@@ -124,8 +125,11 @@ class ServerBackend(Backend):
         """Return the error for an error status, if it has one of its own."""
         return None
 
-    def _can_do_without(self, error: StatusError) -> bool:
-        """Whether the next `_asking` leaves out what the server has refused."""
+    async def _remedied(self, error: BackendError) -> bool:
+        """Whether a request that was refused may be sent again, because something has changed.
+
+        It is asked once for each message in a call, and may take its time.
+        """
         return False
 
     # What they share.
@@ -138,13 +142,15 @@ class ServerBackend(Backend):
         async with client.limiter:
             started = anyio.current_time()
             reply.queued(started - asked)
+            remedied: set[str] = set()
             while True:
                 try:
                     await self._ask(client, self._asking(request), request, reply, started)
                     return
-                except StatusError as exc:
-                    if not self._can_do_without(exc):
+                except (StatusError, ModelNotFound) as exc:
+                    if exc.message in remedied or not await self._remedied(exc):
                         raise
+                    remedied.add(exc.message)
 
     async def _ask(
         self, client: Client, asking: Asking, request: Request, reply: Reply, started: float

@@ -8,6 +8,7 @@ Reference: https://github.com/ollama/ollama/blob/main/docs/api.md
 """
 
 import datetime
+import functools
 import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
@@ -65,7 +66,7 @@ class OllamaDialect:
         if not asked:
             return Answer(400, {"error": "model is required"})
         if path == "/api/pull":
-            return _pull(self.catalogue.pull(asked), get(fields, "stream", bool, True))
+            return _pull(self.catalogue, asked, get(fields, "stream", bool, True))
         model = self.catalogue.find(asked)
         if model is None:
             return Answer(404, {"error": f"model '{asked}' not found"})
@@ -224,9 +225,10 @@ def _loading(fields: Mapping[str, Any], model: str, chat: bool, streamed: bool) 
     return Answer(200, record)
 
 
-def _pull(model: str, streamed: bool) -> Answer:
+def _pull(catalogue: Catalogue, name: str, streamed: bool) -> Answer:
     """Answer a request for a model as if it came from a library, in no time."""
-    digest = "sha256:" + hashlib.sha256(model.encode()).hexdigest()
+    digest = "sha256:" + hashlib.sha256(name.encode()).hexdigest()
+    pull = functools.partial(catalogue.pull, name)
     layer = {"status": f"pulling {digest[7:19]}", "digest": digest, "total": 1000}
     lines = [
         {"status": "pulling manifest"},
@@ -237,9 +239,9 @@ def _pull(model: str, streamed: bool) -> Answer:
         {"status": "success"},
     ]
     if not streamed:
-        return Answer(200, lines[-1])
+        return Answer(200, lines[-1], effect=pull)
     text = "".join(_encode(line).decode() + "\n" for line in lines)
-    return Answer(200, text=text, content_type=_CONTENT_TYPE)
+    return Answer(200, text=text, content_type=_CONTENT_TYPE, effect=pull)
 
 
 _DETAILS: Final = {

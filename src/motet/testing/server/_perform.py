@@ -59,6 +59,8 @@ class Performance:
 
     async def answer(self, answer: Answer) -> Outcome:
         """Send a response that needs no model."""
+        if answer.effect is not None:
+            answer.effect()
         if answer.text is not None:
             body, content_type = answer.text.encode(), answer.content_type
         else:

@@ -8,7 +8,7 @@ from the model, or into an `Answer`, which is one already.
 
 import enum
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 import attrs
@@ -138,6 +138,7 @@ class Answer:
     payload: Any = None  # sent as JSON
     text: str | None = None  # sent instead, as it is
     content_type: str = "text/plain; charset=utf-8"  # of `text`
+    effect: Callable[[], object] | None = None  # what it does, unless a script is in its place
 
 
 def tokenise(text: str) -> list[str]:
