@@ -240,7 +240,7 @@ async def test_a_stall_may_keep_the_connection_alive(
 ) -> None:
     server.script([Reply(["a", "b"], fault=Stall(1, 0.1, keep_alive=0.02))])
     text = (await client.post(CHAT, json=chat(stream=True))).text
-    assert text.count(": still at work\n\n") >= 2
+    assert text.count(": still at work\n\n") >= 1
     server.script([Reply(["a", "b"], fault=Stall(1, 0.1, keep_alive=0.02))])
     text = (await client.post("/api/chat", json=chat())).text
     assert text.count("\n\n") >= 1
