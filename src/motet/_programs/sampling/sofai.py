@@ -8,14 +8,13 @@ anything; then the slow model has one attempt.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import attrs
 
 from ..._language.component import Component, TemplateRepresentation
 from ..._language.context import Context, SimpleContext
-from ..._language.message import Message
 from ..._language.requirement import Requirement, default_output_to_bool
 from ..._values.misuse import Misuse
 from ...backends.base import Backend
@@ -87,6 +86,27 @@ class SOFAISamplingStrategy(SamplingStrategy):
             None if requirements is None else [reqify(each) for each in requirements]
         )
 
+    @staticmethod
+    def repair(
+        old_ctx: Context,
+        new_ctx: Context,
+        past_actions: list[Any],
+        past_results: list[Thunk],
+        past_val: list[Validations],
+    ) -> tuple[Any, Context]:
+        """Return what the fast model is told about an attempt, in the context that it ends.
+
+        A subclass may override it; see `BaseSamplingStrategy`.
+        """
+        return TryAgain(failures(past_val[-1])), new_ctx
+
+    @staticmethod
+    def select_from_failure(
+        sampled_actions: list[Any], sampled_results: list[Thunk], sampled_val: list[Validations]
+    ) -> int:
+        """Return the last attempt, which is the slow model's."""
+        return -1
+
     async def sample(
         self,
         action: Any,
@@ -141,7 +161,7 @@ class SOFAISamplingStrategy(SamplingStrategy):
         if not await self._fast(run):
             _log.info("%d attempts of the fast model failed, asking the slow one", len(run.thunks))
             await run.attempt(self.s2_solver_backend, *self._for_the_slow_one(run))
-        return run.result()
+        return run.result(self.select_from_failure)
 
     async def _fast(self, run: _Run) -> bool:
         action, context = run.action, run.context
@@ -153,15 +173,18 @@ class SOFAISamplingStrategy(SamplingStrategy):
             if failed == before:
                 break  # it is told the same again, and has nothing new to say
             before = failed
-            action, context = run.try_again(), run.contexts[-1]
+            action, context = self._next(run, context)
         return False
+
+    def _next(self, run: _Run, context: Context) -> tuple[Any, Context]:
+        return self.repair(context, run.contexts[-1], run.actions, run.thunks, run.validations)
 
     def _for_the_slow_one(self, run: _Run) -> tuple[Any, Context]:
         match self.s2_solver_mode:
             case "fresh_start":
                 return run.action, run.context
             case "continue_chat":
-                return run.try_again(), run.contexts[-1]
+                return self._next(run, run.context)
             case "best_attempt":
                 return run.best_attempt(), run.context
 
@@ -227,10 +250,6 @@ class _Run:
         self.validations.append(list(zip(self.wanted, results, strict=True)))
         return [position for position, result in enumerate(results) if not result]
 
-    def try_again(self) -> Message:
-        """Return what the model is told about the last attempt."""
-        return TryAgain(failures(self.validations[-1]))
-
     def best_attempt(self) -> BestAttempt:
         """Return the task with the attempt that met most requirements, the later of equals."""
         met = [sum(1 for _, result in each if result) for each in self.validations]
@@ -239,11 +258,13 @@ class _Run:
             self.action, self.thunks[best].value or "", failures(self.validations[best])
         )
 
-    def result(self) -> SamplingResult[Any]:
-        """Return the outcome: the last attempt, and whether it is valid."""
+    def result(self, select: Callable[..., int]) -> SamplingResult[Any]:
+        """Return the outcome: the last attempt if it is valid, or else the one selected."""
+        success = all(result for _, result in self.validations[-1])
+        index = -1 if success else select(self.actions, self.thunks, self.validations)
         return SamplingResult(
-            len(self.thunks) - 1,
-            all(result for _, result in self.validations[-1]),
+            index % len(self.thunks),
+            success,
             sample_generations=self.thunks,
             sample_validations=self.validations,
             sample_actions=self.actions,
