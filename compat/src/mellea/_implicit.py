@@ -15,25 +15,16 @@ import inspect
 import os
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import greenback
 import sniffio
 
-P = ParamSpec("P")
+F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 VARIABLE: Final = "MELLEA_IMPLICIT_WAIT"
 _NO: Final = frozenset({"0", "false", "no", "off"})
-
-
-class Waiter(Protocol):
-    """A session, as far as it says whether its tasks get portals."""
-
-    implicit_wait: bool
-
-
-S = TypeVar("S", bound=Waiter)
 
 
 def allowed() -> bool:
@@ -64,42 +55,38 @@ async def ensure() -> None:
         await greenback.ensure_portal()
 
 
-def with_portal(
-    method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
-    """Make an async method of a session give portals, when it is called and when it runs."""
+def with_portal(method: F) -> F:
+    """Make an async method of a session give portals, when it is called and when it runs.
+
+    The type is left as it is: overloads would not survive anything else.
+    """
 
     @functools.wraps(method)
-    def call(session: S, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
+    def call(session: Any, *args: Any, **kwargs: Any) -> Any:
         if not (session.implicit_wait and allowed()):
             return method(session, *args, **kwargs)
         bestow()
         return _ensured(functools.partial(method, session, *args, **kwargs))
 
-    return cast("Callable[Concatenate[S, P], Coroutine[Any, Any, T]]", mark_async(call))
+    return cast("F", mark_async(call))
 
 
-def function_with_portal(
-    function: Callable[P, Coroutine[Any, Any, T]],
-) -> Callable[P, Coroutine[Any, Any, T]]:
+def function_with_portal(function: F) -> F:
     """Make an async function give portals, when it is called and when it runs."""
 
     @functools.wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
+    def call(*args: Any, **kwargs: Any) -> Any:
         if not allowed():
             return function(*args, **kwargs)
         bestow()
         return _ensured(functools.partial(function, *args, **kwargs))
 
-    return mark_async(call)
+    return cast("F", mark_async(call))
 
 
 async def _ensured(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
     await ensure()
     return await call()
-
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 def mark_async(function: F) -> F:

@@ -94,6 +94,7 @@ class MelleaSession(BlockingMethods):
     Attributes:
         id: the name for logs.
         backend: as given.
+        linger: as given.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class MelleaSession(BlockingMethods):
         self.backend = backend
         given = SimpleContext() if ctx is None else ctx
         self._ctx: Context = given.bound_to(backend.model_id, backend.formatter)
-        self._linger = linger
+        self.linger = linger
         self._turn = threading.Lock()
         self._closed = False
         self._owners: weakref.WeakKeyDictionary[LoopHost, Owner] = weakref.WeakKeyDictionary()
@@ -424,7 +425,7 @@ class MelleaSession(BlockingMethods):
                 "each other, a SimpleContext lets them run at the same time"
             )
         thunk = begin(
-            action, context, self.backend, owner=self._owner(), linger=self._linger, **options
+            action, context, self.backend, owner=self._owner(), linger=self.linger, **options
         )
         self._append(action, thunk)
         return thunk
@@ -465,7 +466,7 @@ class MelleaSession(BlockingMethods):
 
     def clone(self) -> MelleaSession:
         """Return a session with the same backend and context and a name of its own."""
-        return MelleaSession(self.backend, self.ctx, linger=self._linger)
+        return MelleaSession(self.backend, self.ctx, linger=self.linger)
 
     __copy__ = clone
 

@@ -9,6 +9,7 @@ import motet
 from motet import ChatMessage, Context, ImageBlock, Message, ModelIdentifier, ModelOutputThunk
 
 from ..core.backend import Backend
+from ..core.thunk import become
 from ..formatters.template_formatter import TemplateFormatter
 
 __all__ = ["FormatterBackend"]
@@ -64,12 +65,31 @@ class ServedBackend(FormatterBackend):
     # These are motet's own: a generation is made of a request to the server, and not of what
     # `_generate_from_context` returns.
     begin = motet.Backend.begin  # type: ignore[assignment]  # it says what it takes
-    generate_from_context = motet.Backend.generate_from_context
     generate_from_raw = motet.Backend.generate_from_raw
 
     @property
     def _model_id(self) -> str:
         return self.model_id
+
+    async def generate_from_context(
+        self,
+        action: Any,
+        ctx: Any,
+        *,
+        format: Any = None,
+        model_options: Mapping[str, Any] | None = None,
+        tool_calls: bool = False,
+    ) -> tuple[ModelOutputThunk[Any], Any]:
+        """Start a generation; see `motet.Backend.generate_from_context`."""
+        thunk, context = await motet.Backend.generate_from_context(
+            self,
+            action,
+            ctx,
+            format=format,
+            model_options=model_options,
+            tool_calls=tool_calls,
+        )
+        return become(thunk), context
 
     async def _generate_from_context(
         self,

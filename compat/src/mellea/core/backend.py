@@ -16,6 +16,8 @@ import pydantic
 import motet
 from motet import CBlock, Component, Context, ModelOutputThunk
 
+from .thunk import begin_if_fed
+
 if TYPE_CHECKING:
     from motet import ChatMessage, Reply, Request
 
@@ -94,6 +96,7 @@ class Backend(motet.Backend):
         )
         if thunk.is_computed():
             _read(thunk, action)
+        begin_if_fed(thunk)
         return thunk, context
 
     async def generate_from_raw(

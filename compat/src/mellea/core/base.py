@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import enum
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -11,18 +10,20 @@ import motet
 from motet import CBlock as CBlock
 from motet import Component as Component
 from motet import ComponentParseError as ComponentParseError
-from motet import ComputedModelOutputThunk as ComputedModelOutputThunk
 from motet import Context as Context
 from motet import ContextTurn as ContextTurn
 from motet import GenerateLog as GenerateLog
 from motet import GenerationMetadata as GenerationMetadata
 from motet import ImageBlock as ImageBlock
 from motet import ImageUrlBlock as ImageUrlBlock
-from motet import ModelOutputThunk as ModelOutputThunk
 from motet import ModelToolCall as ModelToolCall
 from motet import RawProviderResponse as RawProviderResponse
 from motet import TemplateRepresentation as TemplateRepresentation
 from motet import blockify as blockify
+
+from .feed import GenerateType as GenerateType
+from .thunk import ComputedModelOutputThunk as ComputedModelOutputThunk
+from .thunk import ModelOutputThunk as ModelOutputThunk
 
 __all__ = [
     "AbstractMelleaTool",
@@ -51,14 +52,6 @@ __all__ = [
 C = TypeVar("C")
 S = TypeVar("S")
 ContextT = TypeVar("ContextT", bound=Context)
-
-
-class GenerateType(enum.Enum):
-    """How a reply comes about. Here, every one of a model comes while others run."""
-
-    NONE = None
-    ASYNC = 1
-    SYNC = 2
 
 
 class AbstractMelleaTool(abc.ABC):

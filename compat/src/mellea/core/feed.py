@@ -13,15 +13,12 @@ import asyncio
 import enum
 import weakref
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import anyio
 import attrs
 
 import motet
-
-if TYPE_CHECKING:
-    from .thunk import ModelOutputThunk
 
 
 class GenerateType(enum.Enum):
@@ -85,7 +82,7 @@ class Feed:
     def queue(self, queue: asyncio.Queue[Any]) -> None:
         self._queue = queue
 
-    def begin(self, thunk: "ModelOutputThunk[Any]", **owning: Any) -> None:
+    def begin(self, thunk: motet.ModelOutputThunk[Any], **owning: Any) -> None:
         """Start to drain the queue, unless that has begun, or there is nothing to do it with."""
         if self._begun or self.generate_type is GenerateType.NONE or not thunk.is_blank():
             return
@@ -98,7 +95,7 @@ class Feed:
         # The table of feeds is weak in the thunk, and the task keeps both.
         _ = motet.fill_thunk(thunk, lambda feed: self._drain(thunk, feed), **owning)
 
-    async def _drain(self, thunk: "ModelOutputThunk[Any]", feed: Callable[[str], None]) -> None:
+    async def _drain(self, thunk: motet.ModelOutputThunk[Any], feed: Callable[[str], None]) -> None:
         assert self.process is not None
         told = 0
         try:

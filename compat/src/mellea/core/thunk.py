@@ -1,13 +1,13 @@
 """The thunk of the mellea path: `str()` waits, and programs may feed it by a queue.
 
-It is motet's thunk with other answers to a few questions, and no state of its own: a thunk
+`ModelOutputThunk` is motet's thunk with other answers to a few questions, and no state of its own: a thunk
 that motet made becomes one by changing its class, as it becomes a
 `ComputedModelOutputThunk`, so the object that a program holds is the one that stands in the
 session's context. Whatever thunk it is, ``isinstance(thunk, ModelOutputThunk)`` is true.
 """
 
-from collections.abc import AsyncIterator, Callable, Generator
-from typing import Any, Final, TypeVar, cast
+from collections.abc import AsyncIterator, Generator
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import motet
 from motet import ComputedModelOutputThunk as ComputedModelOutputThunk
@@ -22,12 +22,12 @@ class _AnyThunk(type):
     """The class of `ModelOutputThunk`, for which every thunk of motet is an instance."""
 
     def __instancecheck__(cls, instance: object) -> bool:
-        if cls is ModelOutputThunk:
+        if cls is WaitingThunk:
             return isinstance(instance, motet.ModelOutputThunk)
         return super().__instancecheck__(instance)
 
 
-class ModelOutputThunk(motet.ModelOutputThunk[S], metaclass=_AnyThunk):
+class WaitingThunk(motet.ModelOutputThunk[S], metaclass=_AnyThunk):
     """The output of a model, which may still be on its way; `str` of it waits in place.
 
     See `motet.ModelOutputThunk`. Waiting in place needs a task that has called an async
@@ -43,7 +43,7 @@ class ModelOutputThunk(motet.ModelOutputThunk[S], metaclass=_AnyThunk):
             PendingReplyError: it is not complete, and this task cannot wait in place.
             BackendError, GenerationCancelled, DependencyError: as `avalue`.
         """
-        self._begin_if_fed()
+        begin_if_fed(self)
         if _pending(self) and _implicit.can_wait():
             return _implicit.wait(self.avalue())
         return super().__str__()
@@ -80,14 +80,9 @@ class ModelOutputThunk(motet.ModelOutputThunk[S], metaclass=_AnyThunk):
         """The text once a consumer has learned the end, else None. Never waits."""
         return motet.ModelOutputThunk.value.fget(self)  # type: ignore[attr-defined,no-any-return]
 
-    def _begin_if_fed(self) -> None:
-        feed = fed(self)
-        if feed is not None:
-            feed.begin(self)
-
     async def avalue(self) -> str:
         """Wait for the end of the reply and return its whole text; see `motet.ModelOutputThunk`."""
-        self._begin_if_fed()
+        begin_if_fed(self)
         return await super().avalue()
 
     def __await__(self) -> Generator[Any, Any, str]:
@@ -95,23 +90,23 @@ class ModelOutputThunk(motet.ModelOutputThunk[S], metaclass=_AnyThunk):
 
     async def astream(self) -> str:
         """Return the text that arrived since the last call; see `motet.ModelOutputThunk`."""
-        self._begin_if_fed()
+        begin_if_fed(self)
         return await super().astream()
 
     def __aiter__(self) -> AsyncIterator[str]:
         """Iterate over the deltas as they arrive; see `motet.ModelOutputThunk`."""
-        self._begin_if_fed()
+        begin_if_fed(self)
         return super().__aiter__()
 
     async def cancel_generation(
         self, reason: str | BaseException | None = None, *, error: BaseException | None = None
     ) -> None:
         """Stop the request; see `motet.ModelOutputThunk`."""
-        self._begin_if_fed()
+        begin_if_fed(self)
         await super().cancel_generation(reason, error=error)
 
 
-class ExplicitThunk(ModelOutputThunk[S]):
+class ExplicitThunk(WaitingThunk[S]):
     """A thunk of a session that has ``implicit_wait=False``."""
 
     __slots__ = ()
@@ -121,7 +116,7 @@ class ExplicitThunk(ModelOutputThunk[S]):
         return motet.ModelOutputThunk.__str__(self)
 
 
-class DefaultThunk(ModelOutputThunk[S]):
+class DefaultThunk(WaitingThunk[S]):
     """A thunk of a call with the default strategy, which is pending although its twin is not.
 
     Programs read its attributes right after the call, so these wait like `str`.
@@ -164,20 +159,33 @@ def _waiting(name: str) -> property:
 for _name in ("parsed_repr", "tool_calls", "generate_log", "sampling_result"):
     setattr(DefaultThunk, _name, _waiting(_name))
 
-_CLASSES: Final = (motet.ModelOutputThunk, ModelOutputThunk)
+if TYPE_CHECKING:
+    # To a type checker it is motet's, of which computed ones are a kind.
+    from motet import ModelOutputThunk as ModelOutputThunk
+else:
+    ModelOutputThunk = WaitingThunk
+    WaitingThunk.__name__ = WaitingThunk.__qualname__ = "ModelOutputThunk"
+
+_CLASSES: Final = (motet.ModelOutputThunk, WaitingThunk)
 
 
 def become(
-    thunk: motet.ModelOutputThunk[S],
-    cls: Callable[..., ModelOutputThunk[S]] = ModelOutputThunk,
-) -> ModelOutputThunk[S]:
+    thunk: motet.ModelOutputThunk[S], cls: type[Any] = WaitingThunk
+) -> motet.ModelOutputThunk[S]:
     """Have a thunk that motet made be one of the mellea path; the same object.
 
     One that is computed, or is of another class already, stays what it is.
     """
     if type(thunk) in _CLASSES and not thunk.is_computed():
-        thunk.__class__ = cls  # type: ignore[assignment]
-    return cast("ModelOutputThunk[S]", thunk)
+        thunk.__class__ = cls
+    return thunk
+
+
+def begin_if_fed(thunk: motet.ModelOutputThunk[Any]) -> None:
+    """Start to drain the queue on a thunk, if it has one. Not a checkpoint."""
+    feed = fed(thunk)
+    if feed is not None:
+        feed.begin(thunk)
 
 
 def _pending(thunk: motet.ModelOutputThunk[Any]) -> bool:
