@@ -9,6 +9,7 @@ from typing import Final
 
 from . import serve as serve
 from ._left_out import explain_missing_modules
+from ._neighbour import warn_of_a_neighbour
 from .backends import model_ids as model_ids
 from .core.utils import adopt_records_of_motet
 from .stdlib.components.genstub import generative as generative
@@ -27,5 +28,6 @@ __all__ = [
 
 __version__: Final = "0.1.0"
 
+warn_of_a_neighbour()
 explain_missing_modules()
 adopt_records_of_motet()
