@@ -37,7 +37,8 @@ from motet._programs.generative.function import (
 )
 from motet._programs.generative.preconditions import PreconditionException
 from motet._programs.generative.stub import AsyncGenerativeStub, SyncGenerativeStub, generative
-from programs.scripted import ScriptedBackend, broken
+from motet.testing import ScriptedBackend
+from programs.scripted import broken, stopped
 
 Mood = Literal["positive", "negative", "mixed"]
 
@@ -60,7 +61,11 @@ def reply(value: Any) -> str:
 
 
 def session(*script: Any, **options: Any) -> tuple[MelleaSession, ScriptedBackend]:
-    backend = ScriptedBackend(list(script) or [reply("mixed")], **options)
+    """Return a session whose model answers in turn; one answer, or none given, is for all."""
+    if len(script) > 1:
+        backend = ScriptedBackend(script, **options)
+    else:
+        backend = ScriptedBackend(lambda _: script[0] if script else reply("mixed"), **options)
     return MelleaSession(backend), backend
 
 
@@ -109,7 +114,7 @@ async def test_async_functions_run_at_the_same_time() -> None:
         for text in "abcd":
             group.start_soon(one, text)
     assert moods == ["mixed"] * 4
-    assert backend.most_open == 4
+    assert backend.most_open_replies == 4
 
 
 # Forms of a call.
@@ -427,11 +432,11 @@ async def test_a_cancelled_call_stops_its_request() -> None:
             await aclassify(m, text="x")
 
         group.start_soon(call)
-        while not backend.open:
+        while not backend.open_replies:
             await anyio.lowlevel.checkpoint()
         group.cancel_scope.cancel()
-    assert backend.open == 0
-    assert len(backend.stopped) == 1
+    assert backend.open_replies == 0
+    assert len(stopped(backend)) == 1
 
 
 @pytest.mark.anyio
@@ -447,7 +452,7 @@ async def test_a_session_that_ends_ends_the_call() -> None:
 
     async with anyio.create_task_group() as group:
         group.start_soon(call)
-        while not backend.open:
+        while not backend.open_replies:
             await anyio.lowlevel.checkpoint()
         await m.aclose()
     assert len(ended) == 1

@@ -18,7 +18,7 @@ from motet._programs.generative.stub import generative
 from motet._programs.sampling.base import BaseSamplingStrategy
 from motet._programs.sampling.strategies import RejectionSamplingStrategy
 from motet._programs.sampling.voting import MajorityVotingStrategy
-from programs.scripted import ScriptedBackend, Step
+from motet.testing import ScriptedBackend, ScriptedRequest, ScriptedStep
 
 pytestmark = pytest.mark.anyio
 
@@ -122,13 +122,13 @@ async def test_a_strategy_is_told_why_a_reply_does_not_fit() -> None:
 
 
 async def test_attempts_may_race() -> None:
-    def script(prompt: str) -> list[Step]:
+    def script(asked: ScriptedRequest) -> list[ScriptedStep]:
         return [reply(1)]
 
     backend = ScriptedBackend(script)
     strategy = RejectionSamplingStrategy(concurrency_budget=3)
     assert await rate(MelleaSession(backend), text="x", strategy=strategy) == 1
-    assert backend.open == 0
+    assert backend.open_replies == 0
 
 
 async def test_a_vote_gives_a_value() -> None:

@@ -15,8 +15,8 @@ from motet._language.tools.tool import tool
 from motet._programs.generative.stub import generative
 from motet._programs.sampling.strategies import RejectionSamplingStrategy
 from motet._programs.tools import acall_tools
+from motet.testing import ScriptedBackend, ScriptedRequest, ScriptedStep
 from motet.testing.sweep import cancel_everywhere
-from programs.scripted import ScriptedBackend, Step
 from virtual_time import VIRTUAL_LOOPS
 
 Loop = Callable[[], tuple[str, dict[str, Any]]]
@@ -46,7 +46,8 @@ def at_once() -> str:
     return "done"
 
 
-def reply(prompt: str) -> list[Step]:
+def reply(asked: ScriptedRequest) -> list[ScriptedStep]:
+    prompt = asked.prompt
     if "Judge" in prompt:
         return [1.0, "yes"]
     if prompt == "tools":
@@ -69,7 +70,7 @@ def sweep(loop: Loop, scenario: Callable[[ScriptedBackend], Awaitable[object]]) 
         await scenario(backends[-1])
 
     async def nothing_runs() -> None:
-        assert backends[-1].open == 0
+        assert backends[-1].open_replies == 0
 
     assert cancel_everywhere(run, loop=loop, after=nothing_runs).checkpoints
 

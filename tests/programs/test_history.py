@@ -16,7 +16,8 @@ from motet import (
     SimpleContext,
 )
 from motet._language.history import as_chat_history, as_generic_chat_history
-from programs.scripted import ScriptedBackend, broken
+from motet.testing import ScriptedBackend
+from programs.scripted import broken
 
 
 def answered(text: str, parsed: Any) -> ModelOutputThunk[Any]:
@@ -104,7 +105,7 @@ async def test_a_turn_that_failed_is_left_out() -> None:
 
 @pytest.mark.anyio
 async def test_an_answer_that_nobody_has_looked_at_is_there() -> None:
-    backend = ScriptedBackend(["fine"])
+    backend = ScriptedBackend("fine")
     thunk = backend.begin(Instruction("go"), SimpleContext())
     async for _ in thunk:
         pass

@@ -29,7 +29,7 @@ from motet._language.objects import (
     as_transform,
 )
 from motet._language.simple import SimpleComponent
-from programs.scripted import ScriptedBackend
+from motet.testing import ScriptedBackend
 
 FORMATTER = TemplateFormatter("x")
 
@@ -158,7 +158,7 @@ def test_a_mobject_is_what_the_protocol_asks_for() -> None:
 
 @pytest.mark.anyio
 async def test_an_object_may_hold_replies_that_have_not_arrived() -> None:
-    backend = ScriptedBackend(lambda prompt: [0.01, "seven"] if prompt == "first" else "ok")
+    backend = ScriptedBackend(lambda asked: [0.01, "seven"] if asked.prompt == "first" else "ok")
 
     class Holding(MObject):
         def __init__(self, held: Any) -> None:
@@ -187,7 +187,7 @@ async def test_an_object_may_hold_replies_that_have_not_arrived() -> None:
 
 @pytest.mark.anyio
 async def test_the_answer_to_a_query_is_text() -> None:
-    thunk = ScriptedBackend(["an answer"]).begin(as_query(Account(1), "?"), SimpleContext())
+    thunk = ScriptedBackend("an answer").begin(as_query(Account(1), "?"), SimpleContext())
     await thunk
     assert thunk.parsed_repr == "an answer"
 

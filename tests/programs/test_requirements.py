@@ -29,7 +29,8 @@ from motet._language.requirement import (
     ValidationResult,
     default_output_to_bool,
 )
-from programs.scripted import ScriptedBackend, broken
+from motet.testing import ScriptedBackend
+from programs.scripted import broken, stopped
 from virtual_time import on_virtual_time
 
 pytestmark = pytest.mark.anyio
@@ -173,7 +174,7 @@ async def test_a_function_that_blocks_runs_in_a_worker_thread_if_asked() -> None
 
 
 async def test_an_output_that_is_on_its_way_is_waited_for() -> None:
-    backend = ScriptedBackend(["not yet"])
+    backend = ScriptedBackend("not yet")
     thunk, ctx = await backend.generate_from_context(CBlock("go"), SimpleContext())
 
     def there(ctx: Context) -> bool:
@@ -217,7 +218,7 @@ async def test_a_model_judges_without_a_function(said: str, met: bool, reason: s
 
 
 async def test_a_judge_is_told_only_what_there_is() -> None:
-    backend = ScriptedBackend(["yes"])
+    backend = ScriptedBackend("yes")
     await Requirement().validate(backend, answered("a\nb"))
     await Requirement("be silent").validate(backend, answered(""))
     assert backend.prompts[0].endswith("Output: a\nb")
@@ -226,7 +227,7 @@ async def test_a_judge_is_told_only_what_there_is() -> None:
 
 
 async def test_a_judge_has_the_options_and_the_format_of_the_call() -> None:
-    backend = ScriptedBackend(["yes"])
+    backend = ScriptedBackend("yes")
     await Requirement("x").validate(
         backend, answered("y"), format={"type": "string"}, model_options={ModelOption.SEED: 7}
     )
@@ -235,7 +236,7 @@ async def test_a_judge_has_the_options_and_the_format_of_the_call() -> None:
 
 
 async def test_a_judge_is_read_by_the_requirement() -> None:
-    backend = ScriptedBackend(["certainly"])
+    backend = ScriptedBackend("certainly")
 
     def certain(output: object) -> bool:
         return str(output) == "certainly"
@@ -249,9 +250,7 @@ async def test_an_error_of_the_reading_comes_out() -> None:
         raise LookupError("unreadable")
 
     with pytest.raises(LookupError, match="unreadable"):
-        await Requirement("x", output_to_bool=fail).validate(
-            ScriptedBackend(["yes"]), answered("y")
-        )
+        await Requirement("x", output_to_bool=fail).validate(ScriptedBackend("yes"), answered("y"))
 
 
 async def test_a_judge_needs_an_output() -> None:
@@ -262,7 +261,7 @@ async def test_a_judge_needs_an_output() -> None:
 async def test_a_requirement_is_not_changed_by_being_judged() -> None:
     requirement = Requirement("x")
     before = dict(vars(requirement))
-    await requirement.validate(ScriptedBackend(["yes"]), answered("y"))
+    await requirement.validate(ScriptedBackend("yes"), answered("y"))
     assert vars(requirement) == before
 
 
@@ -271,7 +270,7 @@ async def test_a_subclass_may_put_the_question_in_its_own_words() -> None:
         def format_for_llm(self) -> str:
             return f"{self._output} -- {self.description}?"
 
-    backend = ScriptedBackend(["yes"])
+    backend = ScriptedBackend("yes")
     assert await Blunt("fine").validate(backend, answered("this"))
     assert backend.prompts == ["this -- fine?"]
 
@@ -282,7 +281,7 @@ async def test_a_judge_that_is_given_up_is_stopped_at_once() -> None:
     with anyio.move_on_after(2) as scope:
         await Requirement("x").validate(backend, answered("y"))
     assert scope.cancelled_caught
-    assert backend.stopped == [2]
+    assert stopped(backend) == [2]
     assert anyio.current_time() == 2
 
 
@@ -371,7 +370,7 @@ def test_variables_are_filled_into_descriptions_and_the_callers_objects_stay() -
 async def test_a_variable_that_arrives_later_is_in_the_requirements_that_were_taken_before() -> (
     None
 ):
-    backend = ScriptedBackend(["French"])
+    backend = ScriptedBackend("French")
     language = backend.begin(CBlock("which?"), SimpleContext())
     instruction = Instruction(
         "d", requirements=["in {{language}}"], user_variables={"language": language}
@@ -401,7 +400,7 @@ def test_a_repair_stands_in_the_copy_only() -> None:
 
 
 async def test_an_instruction_with_replies_that_have_arrived_can_be_copied() -> None:
-    backend = ScriptedBackend(["grounds"])
+    backend = ScriptedBackend("grounds")
     grounds = backend.begin(CBlock("go"), SimpleContext())
     await grounds
     instruction = Instruction("d", grounding_context={"k": grounds}, requirements=["r"])

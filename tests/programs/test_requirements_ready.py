@@ -21,11 +21,11 @@ from motet._programs.checks import (
     uses_tool,
 )
 from motet._programs.markdown import as_markdown_list, is_markdown_list, is_markdown_table
-from programs.scripted import ScriptedBackend
+from motet.testing import ScriptedBackend
 
 pytestmark = pytest.mark.anyio
 
-IDLE: Backend = ScriptedBackend(["never asked"])
+IDLE: Backend = ScriptedBackend("never asked")
 
 
 class Tool:

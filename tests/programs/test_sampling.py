@@ -33,7 +33,8 @@ from motet._programs.sampling.strategies import (
     RejectionSamplingStrategy,
     RepairTemplateStrategy,
 )
-from programs.scripted import ScriptedBackend, broken
+from motet.testing import ScriptedBackend
+from programs.scripted import broken, stopped
 from virtual_time import on_virtual_time
 
 pytestmark = [pytest.mark.anyio, on_virtual_time]
@@ -112,14 +113,14 @@ async def test_requirements_keep_their_order_and_their_duplicates() -> None:
 
     a, b = named("a"), named("b")
     result = await RejectionSamplingStrategy().sample(
-        CBlock("go"), SimpleContext(), ScriptedBackend(["x"]), [b, a, b]
+        CBlock("go"), SimpleContext(), ScriptedBackend("x"), [b, a, b]
     )
     assert [requirement for requirement, _ in result.result_validations] == [b, a, b]
     assert sorted(seen) == ["a", "b", "b"]
 
 
 async def test_the_requirements_of_the_strategy_win_also_when_they_are_none() -> None:
-    backend = ScriptedBackend(["bad"])
+    backend = ScriptedBackend("bad")
     strategy = RejectionSamplingStrategy(loop_budget=2, requirements=[])
     assert (await strategy.sample(CBlock("go"), SimpleContext(), backend, [GOOD])).success
     strategy = RejectionSamplingStrategy(loop_budget=2, requirements=[GOOD])
@@ -127,7 +128,7 @@ async def test_the_requirements_of_the_strategy_win_also_when_they_are_none() ->
 
 
 async def test_strings_are_requirements_that_a_judge_decides_on() -> None:
-    backend = ScriptedBackend(lambda prompt: "yes" if "Output: Hi" in prompt else "Hi")
+    backend = ScriptedBackend(lambda asked: "yes" if "Output: Hi" in asked.prompt else "Hi")
     result = await RejectionSamplingStrategy().sample(
         CBlock("greet"), SimpleContext(), backend, ["be kind"]
     )
@@ -295,8 +296,8 @@ async def test_the_first_success_stops_the_other_loops_at_once() -> None:
         CBlock("go"), SimpleContext(), backend, [GOOD]
     )
     assert anyio.current_time() == 2
-    assert backend.stopped == [2, 2]
-    assert backend.open == 0
+    assert stopped(backend) == [2, 2]
+    assert backend.open_replies == 0
     assert texts(result) == ["bad", "good"]
     assert result.result_index == 1
 
@@ -306,16 +307,18 @@ async def test_a_success_stops_the_judges_of_the_others() -> None:
         return [5.0, "yes"] if "Output: slow" in prompt else [1.0, "yes"]
 
     answers = iter(["slow", "quick"])
-    backend = ScriptedBackend(lambda p: judged(p) if "Output:" in p else next(answers))
+    backend = ScriptedBackend(
+        lambda asked: judged(asked.prompt) if "Output:" in asked.prompt else next(answers)
+    )
     result = await RejectionSamplingStrategy(concurrency_budget=2).sample(
         CBlock("go"), SimpleContext(), backend, ["be kind"]
     )
     assert texts(result) == ["quick"]
-    assert backend.stopped == [1]
+    assert stopped(backend) == [1]
 
 
 async def test_all_loops_spend_their_budget_when_none_succeeds() -> None:
-    backend = ScriptedBackend(["bad"])
+    backend = ScriptedBackend("bad")
     result = await RejectionSamplingStrategy(loop_budget=2, concurrency_budget=3).sample(
         CBlock("go"), SimpleContext(), backend, [GOOD]
     )
@@ -363,7 +366,7 @@ async def test_an_error_of_a_validation_function_is_an_error_of_its_attempt() ->
 
     with pytest.raises(LookupError, match="a bug of the caller's"):
         await RejectionSamplingStrategy(loop_budget=2).sample(
-            CBlock("go"), SimpleContext(), ScriptedBackend(["x"]), [Requirement("x", fail)]
+            CBlock("go"), SimpleContext(), ScriptedBackend("x"), [Requirement("x", fail)]
         )
 
 
@@ -450,11 +453,12 @@ async def test_the_thunk_tells_what_the_chosen_attempt_tells() -> None:
         ctx=ctx,
         model_options={ModelOption.SEED: 5},
     )
-    assert (thunk.generation.model, thunk.generation.provider) == ("scripted-model", "scripted")
+    assert (thunk.generation.model, thunk.generation.provider) == ("scripted", "scripted")
     assert await thunk == "good"
     assert thunk.parsed_repr == "good"
     assert thunk.thinking == ""
-    assert thunk.generation.usage == {"total_tokens": 2}
+    assert thunk.generation.usage is not None
+    assert thunk.generation.usage["completion_tokens"] == 1
     assert thunk.raw.provider == "scripted"
     assert thunk.context is ctx
     assert thunk.model_options is not None
@@ -509,7 +513,7 @@ async def test_a_conversation_that_was_cut_off_begins_with_the_attempt() -> None
             return context
 
     ctx = Forgetful().add(CBlock("before")).add(CBlock("and before"))
-    thunk = begin(ScriptedBackend(["good"]), RejectionSamplingStrategy(), ctx=ctx)
+    thunk = begin(ScriptedBackend("good"), RejectionSamplingStrategy(), ctx=ctx)
     result = await wait_sampled(thunk, ctx)
     assert result.result_ctx.as_list() == [thunk.action, thunk]
 
@@ -545,28 +549,28 @@ async def test_a_race_without_requirements_is_a_race() -> None:
     backend = ScriptedBackend([[60.0, "slow"], [1.0, "quick"]])
     thunk = begin(backend, RejectionSamplingStrategy(concurrency_budget=2), requirements=None)
     assert await thunk == "quick"
-    assert backend.stopped == [1]
+    assert stopped(backend) == [1]
 
 
 async def test_losing_the_last_interest_stops_every_attempt_after_linger() -> None:
-    backend = ScriptedBackend([[60.0, "good"]])
+    backend = ScriptedBackend(lambda _: [60.0, "good"])
     thunk = begin(backend, RejectionSamplingStrategy(concurrency_budget=3), linger=4)
     with anyio.move_on_after(2):
         await thunk
     await anyio.sleep(3)
-    assert backend.open == 3
+    assert backend.open_replies == 3
     await anyio.sleep(2)
-    assert backend.stopped == [6, 6, 6]
+    assert stopped(backend) == [6, 6, 6]
     with pytest.raises(GenerationCancelled):
         await thunk
 
 
 async def test_leaving_the_block_of_a_thunk_stops_every_attempt_at_once() -> None:
-    backend = ScriptedBackend([[60.0, "good"]])
+    backend = ScriptedBackend(lambda _: [60.0, "good"])
     async with begin(backend, RejectionSamplingStrategy(concurrency_budget=3)) as thunk:
         await anyio.sleep(2)
-        assert backend.open == 3
-    assert backend.stopped == [2, 2, 2]
+        assert backend.open_replies == 3
+    assert stopped(backend) == [2, 2, 2]
     assert thunk.cancelled
 
 
@@ -580,7 +584,7 @@ async def test_the_providers_own_error_is_that_of_the_thunk() -> None:
 
 
 async def test_a_variable_that_is_pending_reaches_the_requirements() -> None:
-    backend = ScriptedBackend(lambda p: "yes" if "Output" in p else [2.0, "French"])
+    backend = ScriptedBackend(lambda asked: "yes" if "Output" in asked.prompt else [2.0, "French"])
     language = backend.begin(CBlock("which?"), SimpleContext())
     action = Instruction(
         "go", requirements=["in {{language}}"], user_variables={"language": language}
@@ -593,7 +597,7 @@ async def test_a_variable_that_is_pending_reaches_the_requirements() -> None:
 
 
 async def test_what_would_fail_every_attempt_is_told_at_once() -> None:
-    backend = ScriptedBackend(["never asked"])
+    backend = ScriptedBackend("never asked")
     strategy = RejectionSamplingStrategy()
     for wrong, error in (
         ({"strategy": "rejection"}, "strategy"),
@@ -644,4 +648,4 @@ async def test_what_is_no_sampling_result_is_refused() -> None:
             return "a text"
 
     with pytest.raises(TypeError, match=r"Odd\.sample\(\) should return a SamplingResult"):
-        await begin(ScriptedBackend(["x"]), Odd())
+        await begin(ScriptedBackend("x"), Odd())

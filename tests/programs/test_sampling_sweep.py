@@ -16,8 +16,8 @@ from motet._programs.sampling.strategies import (
 )
 from motet._programs.sampling.voting import BestOfNSamplingStrategy, MajorityVotingStrategy
 from motet._programs.validation import validate_all
+from motet.testing import ScriptedBackend, ScriptedRequest, ScriptedStep
 from motet.testing.sweep import cancel_everywhere
-from programs.scripted import ScriptedBackend, Step
 from virtual_time import VIRTUAL_LOOPS
 
 Loop = Callable[[], tuple[str, dict[str, Any]]]
@@ -40,7 +40,8 @@ def loop(request: pytest.FixtureRequest) -> Loop:
     return factory
 
 
-def reply(prompt: str) -> list[Step]:
+def reply(asked: ScriptedRequest) -> list[ScriptedStep]:
+    prompt = asked.prompt
     return [1.0, "yes" if "Requirement:" in prompt else "good", 1.0]
 
 
@@ -52,7 +53,7 @@ def sweep(loop: Loop, scenario: Callable[[ScriptedBackend], Awaitable[object]]) 
         await scenario(backends[-1])
 
     async def nothing_runs() -> None:
-        assert backends[-1].open == 0
+        assert backends[-1].open_replies == 0
 
     assert cancel_everywhere(run, loop=loop, after=nothing_runs).checkpoints
 

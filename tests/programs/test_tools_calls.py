@@ -21,8 +21,8 @@ from motet import (
 from motet._language.message import ToolMessage
 from motet._language.tools.tool import tool
 from motet._programs.tools import acall_tools
+from motet.testing import ScriptedBackend
 from motet.testing.server import Reply, open_server
-from programs.scripted import ScriptedBackend
 
 pytestmark = pytest.mark.anyio
 
@@ -66,7 +66,7 @@ class Remembering(SimpleContext):
 
 
 async def offered(action: Any, ctx: Context | None = None, **call: Any) -> dict[str, Any]:
-    backend = ScriptedBackend(["ok"])
+    backend = ScriptedBackend("ok")
     await backend.begin(action, ctx or SimpleContext(), **call)
     return dict(backend.requests[0].tools)
 
@@ -114,7 +114,7 @@ async def test_a_method_that_cannot_be_described_is_left_out_with_a_warning(
 
 
 async def test_a_tool_of_the_options_that_is_none_is_refused_at_once() -> None:
-    backend = ScriptedBackend(["ok"])
+    backend = ScriptedBackend("ok")
     with pytest.raises(TypeError, match="not int"):
         _ = backend.begin(
             Instruction("go"),
@@ -139,7 +139,7 @@ async def test_calls_go_to_the_thunk_and_the_message() -> None:
 
 
 async def test_a_reply_without_calls_has_none() -> None:
-    thunk = ScriptedBackend(["ok"]).begin(Message("user", "?"), SimpleContext())
+    thunk = ScriptedBackend("ok").begin(Message("user", "?"), SimpleContext())
     await thunk
     assert thunk.tool_calls is None
     assert thunk.parsed_repr is not None

@@ -21,9 +21,9 @@ from motet import (
 from motet._language.message import ToolMessage
 from motet._language.tools.tool import MelleaTool, tool
 from motet._programs.tools import TOOL_THREADS, acall_tools, arun_tool, call_tools, chosen_output
-from programs.scripted import ScriptedBackend
+from motet.testing import ScriptedBackend
 
-BACKEND = ScriptedBackend(["unused"])
+BACKEND = ScriptedBackend("unused")
 who: contextvars.ContextVar[str] = contextvars.ContextVar("who", default="nobody")
 
 
@@ -86,7 +86,7 @@ async def test_what_gives_something_to_await_is_awaited() -> None:
 
 @pytest.mark.anyio
 async def test_a_reply_that_a_tool_gives_is_waited_for() -> None:
-    backend = ScriptedBackend(["the answer"])
+    backend = ScriptedBackend("the answer")
 
     async def ask() -> ModelOutputThunk[Any]:
         return backend.begin(Instruction("go"), SimpleContext())

@@ -11,7 +11,8 @@ import pytest
 from motet import Backend, Context, ModelOutputThunk, SimpleContext
 from motet._language.requirement import Requirement, ValidationResult
 from motet._programs.validation import validate_all
-from programs.scripted import ScriptedBackend, broken
+from motet.testing import ScriptedBackend, ScriptedRequest
+from programs.scripted import broken, stopped
 from virtual_time import on_virtual_time
 
 pytestmark = pytest.mark.anyio
@@ -19,7 +20,8 @@ pytestmark = pytest.mark.anyio
 CTX = SimpleContext().add(ModelOutputThunk("an answer"))
 
 
-def by_description(prompt: str) -> list[Any]:
+def by_description(asked: ScriptedRequest) -> list[Any]:
+    prompt = asked.prompt
     """Judge as the requirement says: after how many seconds, and what."""
     seconds, said = prompt.rpartition("Requirement: ")[2].split()
     return [float(seconds), broken() if said == "break" else said]
@@ -35,7 +37,7 @@ async def test_judges_work_at_the_same_time_and_results_keep_their_order() -> No
     )
     assert [bool(result) for result in results] == [True, False, True, False]
     assert anyio.current_time() == 3
-    assert backend.most_open == 4
+    assert backend.most_open_replies == 4
 
 
 @on_virtual_time
@@ -47,13 +49,13 @@ async def test_the_same_requirement_twice_is_validated_twice() -> None:
         return True
 
     twice = Requirement("x", count)
-    assert len(await validate_all([twice, twice], ScriptedBackend(["yes"]), CTX)) == 2
+    assert len(await validate_all([twice, twice], ScriptedBackend("yes"), CTX)) == 2
     assert len(counted) == 2
 
 
 @on_virtual_time
 async def test_nothing_to_validate_is_no_result() -> None:
-    assert await validate_all([], ScriptedBackend(["yes"]), CTX) == []
+    assert await validate_all([], ScriptedBackend("yes"), CTX) == []
 
 
 @on_virtual_time
@@ -68,8 +70,8 @@ async def test_the_first_that_raises_stops_the_others_and_comes_out_bare() -> No
         await validate_all(
             [Requirement("60 yes"), Requirement("x", fail), Requirement("2 break")], backend, CTX
         )
-    assert backend.stopped == [1, 1]
-    assert backend.open == 0
+    assert stopped(backend) == [1, 1]
+    assert backend.open_replies == 0
     assert anyio.current_time() == 1
 
 
@@ -94,7 +96,7 @@ async def test_an_override_may_return_a_bool() -> None:
         ) -> bool:
             return False
 
-    results = await validate_all([Never()], ScriptedBackend(["yes"]), CTX)
+    results = await validate_all([Never()], ScriptedBackend("yes"), CTX)
     assert results == [ValidationResult(False)]
 
 
@@ -103,7 +105,7 @@ async def test_giving_up_stops_every_judge_at_once() -> None:
     backend = ScriptedBackend(by_description)
     with anyio.move_on_after(2):
         await validate_all([Requirement("60 yes"), Requirement("70 no")], backend, CTX)
-    assert backend.stopped == [2, 2]
+    assert stopped(backend) == [2, 2]
 
 
 async def test_a_function_in_a_worker_thread_is_waited_for_when_given_up() -> None:
@@ -127,4 +129,4 @@ async def test_a_function_in_a_worker_thread_is_waited_for_when_given_up() -> No
         blocking = [Requirement("x", block, in_thread=True), Requirement("600 yes")]
         await validate_all(blocking, backend, CTX)
     assert ended.is_set()
-    assert backend.open == 0
+    assert backend.open_replies == 0

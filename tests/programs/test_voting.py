@@ -18,7 +18,8 @@ from motet._programs.sampling.voting import (
     MajorityVotingStrategy,
     VotingStrategy,
 )
-from programs.scripted import ScriptedBackend, broken
+from motet.testing import ScriptedBackend
+from programs.scripted import broken, stopped
 from virtual_time import on_virtual_time
 
 pytestmark = pytest.mark.anyio
@@ -75,7 +76,7 @@ async def test_a_certain_majority_does_not_wait_for_the_rest() -> None:
     backend = ScriptedBackend([[1.0, "7"], [60.0, "8"], [2.0, "7"], [3.0, "7"], [70.0, "9"]])
     result = await vote(MajorityVotingStrategy(number_of_samples=5), [], backend=backend)
     assert result.value == "7"
-    assert backend.stopped == [3, 3]
+    assert stopped(backend) == [3, 3]
     assert anyio.current_time() == 3
 
 
@@ -116,7 +117,7 @@ async def test_every_sampling_makes_its_own_attempts() -> None:
 
 @on_virtual_time
 async def test_format_and_options_reach_every_request() -> None:
-    backend = ScriptedBackend(["1"])
+    backend = ScriptedBackend("1")
     strategy = MajorityVotingStrategy(number_of_samples=3)
     await vote(strategy, [], backend=backend, format={"type": "number"})
     assert [request.schema for request in backend.requests] == [{"type": "number"}] * 3
@@ -146,15 +147,15 @@ async def test_an_error_of_the_key_comes_out_and_leaves_nothing(answers: list[An
     backend = ScriptedBackend(answers)
     with pytest.raises(LookupError, match="no key"):
         await vote(MajorityVotingStrategy(key=key, number_of_samples=2), [], backend=backend)
-    assert backend.open == 0
+    assert backend.open_replies == 0
 
 
 @on_virtual_time
 async def test_giving_up_a_vote_stops_every_sampling() -> None:
-    backend = ScriptedBackend([[60.0, "7"]])
+    backend = ScriptedBackend(lambda _: [60.0, "7"])
     with anyio.move_on_after(2):
         await vote(MajorityVotingStrategy(number_of_samples=4), [], backend=backend)
-    assert backend.stopped == [2, 2, 2, 2]
+    assert stopped(backend) == [2, 2, 2, 2]
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,8 @@ from motet import (
     tool,
     wait_for_all_mots,
 )
-from motet.testing import ErrorLine, ModelServer, Reply
+from motet.testing import ErrorLine, ModelServer, Reply, ScriptedBackend
 from motet.testing.leaks import no_leaks
-from programs.scripted import ScriptedBackend
 from session.forms import chat_session, session
 
 Thunk = ModelOutputThunk[Any]
@@ -166,7 +165,7 @@ async def test_a_pending_reply_of_the_loop_that_is_blocked_is_refused_at_once(
 
 @pytest.mark.anyio
 async def test_a_pending_turn_of_the_loop_that_is_blocked_is_refused_at_once() -> None:
-    async with MelleaSession(ScriptedBackend(["good"]), ChatContext()) as m:
+    async with MelleaSession(ScriptedBackend("good"), ChatContext()) as m:
         thunk = await m.ainstruct("go")
         with pytest.raises(WrongEventLoop):
             m.chat("on")
@@ -201,7 +200,7 @@ def test_a_call_sees_the_variables_of_its_caller_and_gives_none_back(where: str)
         colour.set("green")
         return True
 
-    m = MelleaSession(ScriptedBackend(["x"]))
+    m = MelleaSession(ScriptedBackend("x"))
 
     def call() -> None:
         token = colour.set("red")
@@ -231,7 +230,7 @@ def few_threads() -> Iterator[None]:
 
 @pytest.mark.usefixtures("few_threads")
 def test_a_check_and_a_tool_may_make_calls_of_their_own() -> None:
-    m = MelleaSession(ScriptedBackend(lambda prompt: "yes" if "inner" in prompt else "good"))
+    m = MelleaSession(ScriptedBackend(lambda asked: "yes" if "inner" in asked.prompt else "good"))
     checked = Requirement("x", lambda _: str(m.clone().chat("inner")) == "yes")
 
     @tool
@@ -261,7 +260,7 @@ class Asking(MObject):
 
 
 def test_what_is_said_may_make_calls_of_its_own_on_the_same_session() -> None:
-    m = MelleaSession(ScriptedBackend(["good"]), ChatContext())
+    m = MelleaSession(ScriptedBackend("good"), ChatContext())
     assert m.query(Asking(m), "outer").value == "good"
     said = [str(each) for each in m.ctx.as_list()]
     assert said[:2] == ["inner", "good"]
@@ -270,7 +269,7 @@ def test_what_is_said_may_make_calls_of_its_own_on_the_same_session() -> None:
 
 @pytest.mark.anyio
 async def test_so_it_may_inside_a_running_loop() -> None:
-    async with MelleaSession(ScriptedBackend(["good"])) as m:
+    async with MelleaSession(ScriptedBackend("good")) as m:
         assert await (await m.aquery(Asking(m), "outer")) == "good"
         assert len(m.ctx.as_list()) >= 4
 

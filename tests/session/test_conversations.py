@@ -17,8 +17,7 @@ from motet import (
     simple_validate,
     wait_for_all_mots,
 )
-from motet.testing import ErrorLine, ModelServer, Reply, Stall
-from programs.scripted import ScriptedBackend
+from motet.testing import ErrorLine, ModelServer, Reply, ScriptedBackend, Stall
 from session.forms import chat_session, session, texts
 
 pytestmark = pytest.mark.anyio
@@ -129,7 +128,7 @@ async def test_of_a_closed_session_the_finished_turns_are_left(server: ModelServ
 
 
 async def warnings(caplog: pytest.LogCaptureFixture, context: Any, *, wait: bool) -> list[str]:
-    async with MelleaSession(ScriptedBackend(["x"]), context) as m:
+    async with MelleaSession(ScriptedBackend("x"), context) as m:
         with caplog.at_level(logging.WARNING, "motet"):
             thunks = []
             for number in range(3):
@@ -157,7 +156,7 @@ async def test_calls_that_stand_alone_are_never_warned_of(
 async def test_validating_a_pending_turn_is_not_warned_of_and_waits(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with MelleaSession(ScriptedBackend(["good"]), ChatContext()) as m:
+    async with MelleaSession(ScriptedBackend("good"), ChatContext()) as m:
         _ = await m.ainstruct("go")
         (result,) = await m.avalidate(
             Requirement("x", simple_validate(lambda text: text == "good"))

@@ -27,8 +27,8 @@ from motet import (
     simple_validate,
     wait_for_all_mots,
 )
-from motet.testing import ModelServer, Reply
-from programs.scripted import ScriptedBackend, broken
+from motet.testing import ModelServer, Reply, ScriptedBackend
+from programs.scripted import broken
 from session.forms import session
 from virtual_time import on_virtual_time
 
@@ -82,7 +82,9 @@ async def test_four_calls_fired_in_a_loop_cost_one_latency(strategy: str, checke
         assert [thunk.value for thunk in thunks] == [None] * 4
         assert [await thunk for thunk in thunks] == ["good"] * 4
         assert anyio.current_time() == start + 3
-        assert backend.most_open == 4 * {"race": 3, "majority": 3, "best of n": 3}.get(strategy, 1)
+        assert backend.most_open_replies == 4 * {"race": 3, "majority": 3, "best of n": 3}.get(
+            strategy, 1
+        )
 
 
 @on_virtual_time
@@ -145,7 +147,7 @@ async def test_messages_changes_and_checks_are_waited_for() -> None:
 
 @on_virtual_time
 async def test_the_judges_of_one_output_are_asked_together() -> None:
-    async with MelleaSession(ScriptedBackend([[2.0, "yes"]])) as m:
+    async with MelleaSession(ScriptedBackend(lambda _: [2.0, "yes"])) as m:
         assert all(await m.avalidate(["a", "b", "c"], output="x"))
         assert anyio.current_time() == 2
 
@@ -156,7 +158,7 @@ async def test_the_judges_of_one_output_are_asked_together() -> None:
 @pytest.mark.parametrize("context", [None, ChatContext()], ids=["simple", "chat"])
 @pytest.mark.parametrize("strategy", STRATEGIES)
 async def test_the_context_has_the_turn_while_it_is_pending(strategy: str, context: Any) -> None:
-    async with MelleaSession(ScriptedBackend(["good"]), context) as m:
+    async with MelleaSession(ScriptedBackend("good"), context) as m:
         before = m.ctx
         action = Instruction("go")
         thunk = await m.aact(action, strategy=STRATEGIES[strategy], requirements=[GOOD])
@@ -185,7 +187,7 @@ async def test_the_sampling_result_speaks_of_the_same_thunk_as_the_context() -> 
 
 
 async def test_a_call_that_cannot_be_made_leaves_the_context_as_it_was() -> None:
-    async with MelleaSession(ScriptedBackend(["x"])) as m:
+    async with MelleaSession(ScriptedBackend("x")) as m:
         before = m.ctx
         for options in (
             {"model_options": {ModelOption.SEED: "x"}},
@@ -211,7 +213,7 @@ async def test_a_call_that_fails_is_no_turn() -> None:
 
 
 async def test_a_function_returns_the_answer_and_the_context_with_the_turn() -> None:
-    backend, ctx = ScriptedBackend(["good"]), ChatContext()
+    backend, ctx = ScriptedBackend("good"), ChatContext()
     action = Message("user", "go")
     pending, after = await motet.functional.aact(action, ctx, backend)
     assert type(pending) is ModelOutputThunk
@@ -227,7 +229,7 @@ async def test_a_function_returns_the_answer_and_the_context_with_the_turn() -> 
 
 
 async def test_two_functions_with_one_context_are_two_conversations() -> None:
-    backend, ctx = ScriptedBackend(["good"]), ChatContext().add(Message("user", "hello"))
+    backend, ctx = ScriptedBackend("good"), ChatContext().add(Message("user", "hello"))
     first, one = await motet.functional.ainstruct("a", ctx, backend)
     second, two = await motet.functional.ainstruct("b", ctx, backend)
     await wait_for_all_mots([first, second])
@@ -237,7 +239,7 @@ async def test_two_functions_with_one_context_are_two_conversations() -> None:
 
 
 async def test_a_function_inside_a_call_belongs_to_the_session_of_that_call() -> None:
-    backend = ScriptedBackend(lambda prompt: [math.inf] if "judge" in prompt else "good")
+    backend = ScriptedBackend(lambda asked: [math.inf] if "judge" in asked.prompt else "good")
     judging = anyio.Event()
 
     async def ask_again(ctx: Any) -> bool:
@@ -249,8 +251,8 @@ async def test_a_function_inside_a_call_belongs_to_the_session_of_that_call() ->
         thunk = await m.ainstruct("go", requirements=[Requirement("x", ask_again)])
         await judging.wait()
         await anyio.wait_all_tasks_blocked()
-        assert backend.open == 1
-    assert backend.open == 0
+        assert backend.open_replies == 1
+    assert backend.open_replies == 0
     with pytest.raises(motet.GenerationCancelled):
         await thunk
 
@@ -259,7 +261,7 @@ async def test_a_function_inside_a_call_belongs_to_the_session_of_that_call() ->
 
 
 async def test_a_copy_goes_its_own_way_from_the_same_context() -> None:
-    async with MelleaSession(ScriptedBackend(["good"]), ChatContext()) as m:
+    async with MelleaSession(ScriptedBackend("good"), ChatContext()) as m:
         await m.achat("one")
         for twin in (m.clone(), copy.copy(m)):
             assert twin.id != m.id
@@ -282,14 +284,14 @@ async def test_a_copy_may_be_made_while_an_answer_is_pending() -> None:
 
 
 async def test_a_reset_forgets_what_was_said_and_keeps_the_settings() -> None:
-    async with MelleaSession(ScriptedBackend(["good"]), ChatContext(window_size=2)) as m:
+    async with MelleaSession(ScriptedBackend("good"), ChatContext(window_size=2)) as m:
         for number in range(3):
             await m.achat(str(number))
         assert len(m.ctx.as_list()) == 2
         m.reset()
         assert m.ctx.as_list() == []
         assert isinstance(m.ctx, ChatContext)
-        assert m.ctx.model_id == "scripted-model"
+        assert m.ctx.model_id == "scripted"
         for number in range(3):
             await m.achat(str(number))
         assert len(m.ctx.as_list()) == 2

@@ -22,9 +22,8 @@ from motet import (
     open_session,
     start_session,
 )
-from motet.testing import ModelServer, Reply, Stall
+from motet.testing import ModelServer, Reply, ScriptedBackend, Stall
 from motet.testing.leaks import no_leaks
-from programs.scripted import ScriptedBackend
 from session.forms import METHODS, session
 from virtual_time import on_virtual_time
 
@@ -59,7 +58,7 @@ def test_without_a_block_there_is_no_current_session() -> None:
 
 
 def test_the_innermost_block_has_the_current_session() -> None:
-    outer, inner = MelleaSession(ScriptedBackend(["x"])), MelleaSession(ScriptedBackend(["x"]))
+    outer, inner = MelleaSession(ScriptedBackend("x")), MelleaSession(ScriptedBackend("x"))
     with outer as same:
         assert same is outer
         assert get_session() is outer
@@ -74,7 +73,7 @@ def test_the_innermost_block_has_the_current_session() -> None:
 
 
 def test_a_block_lets_errors_through_and_restores_the_session_before() -> None:
-    m = MelleaSession(ScriptedBackend(["x"]))
+    m = MelleaSession(ScriptedBackend("x"))
     with pytest.raises(KeyError), m:
         raise KeyError("x")
     with pytest.raises(RuntimeError):
@@ -92,7 +91,7 @@ async def test_tasks_and_worker_threads_that_are_started_in_a_block_see_its_sess
         seen.append(get_session())
         return True
 
-    with MelleaSession(ScriptedBackend(["x"])) as m:
+    with MelleaSession(ScriptedBackend("x")) as m:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(look)
         seen.append(await anyio.to_thread.run_sync(get_session))
@@ -107,7 +106,7 @@ def test_other_threads_do_not_see_it() -> None:
         with contextlib.suppress(RuntimeError):
             seen.append(get_session())
 
-    with MelleaSession(ScriptedBackend(["x"])):
+    with MelleaSession(ScriptedBackend("x")):
         thread = threading.Thread(target=look)
         thread.start()
         thread.join()
@@ -116,7 +115,7 @@ def test_other_threads_do_not_see_it() -> None:
 
 @pytest.mark.anyio
 async def test_one_session_may_be_the_current_one_of_several_tasks() -> None:
-    m, other = MelleaSession(ScriptedBackend(["x"])), MelleaSession(ScriptedBackend(["x"]))
+    m, other = MelleaSession(ScriptedBackend("x")), MelleaSession(ScriptedBackend("x"))
     entered, left = anyio.Event(), anyio.Event()
 
     async def first() -> None:
@@ -143,7 +142,7 @@ async def test_one_session_may_be_the_current_one_of_several_tasks() -> None:
 
 @pytest.mark.anyio
 async def test_an_async_block_is_no_current_session() -> None:
-    async with MelleaSession(ScriptedBackend(["x"])):
+    async with MelleaSession(ScriptedBackend("x")):
         with pytest.raises(RuntimeError):
             get_session()
 
@@ -161,7 +160,7 @@ async def test_a_clean_up_stops_what_runs_and_later_calls_work() -> None:
     m.cleanup(exception=KeyError("x"))
     with pytest.raises(GenerationCancelled, match="cleaned up"):
         await thunk
-    assert backend.open == 0
+    assert backend.open_replies == 0
     assert str(await m.achat("on")) == "good"
     m.cleanup()
 
@@ -181,7 +180,7 @@ async def test_leaving_a_with_block_stops_what_runs_and_later_calls_work() -> No
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("form", ["a", ""])
 async def test_a_session_that_is_closed_takes_no_call(method: str, form: str) -> None:
-    backend = ScriptedBackend(["yes"])
+    backend = ScriptedBackend("yes")
     async with MelleaSession(backend) as m:
         await (await m.ainstruct("go"))
         call(m, method)
@@ -196,7 +195,7 @@ async def test_a_session_that_is_closed_takes_no_call(method: str, form: str) ->
 
 @pytest.mark.anyio
 async def test_a_session_that_was_closed_before_its_first_call_takes_none() -> None:
-    m = MelleaSession(ScriptedBackend(["yes"]))
+    m = MelleaSession(ScriptedBackend("yes"))
     await m.aclose()
     for method in METHODS:
         with pytest.raises(SessionClosed):
@@ -207,7 +206,7 @@ async def test_a_session_that_was_closed_before_its_first_call_takes_none() -> N
 
 @pytest.mark.anyio
 async def test_a_copy_of_a_closed_session_is_a_new_one() -> None:
-    async with MelleaSession(ScriptedBackend(["yes"])) as m:
+    async with MelleaSession(ScriptedBackend("yes")) as m:
         await m.achat("go")
     twin = m.clone()
     assert str(await twin.achat("go")) == "yes"
@@ -250,7 +249,7 @@ async def test_what_a_copy_has_running_is_its_own() -> None:
 
 @pytest.mark.anyio
 async def test_answers_outlive_their_session() -> None:
-    async with MelleaSession(ScriptedBackend(["good"])) as m:
+    async with MelleaSession(ScriptedBackend("good")) as m:
         thunk = await m.ainstruct("go")
         await thunk
     assert (thunk.value, str(thunk), await thunk) == ("good", "good", "good")
@@ -297,14 +296,14 @@ def test_what_an_event_loop_leaves_pending_is_no_turn_of_the_next(loop: str) -> 
 
     name, options = REAL_LOOPS[loop]
     anyio.run(begin, backend=name, backend_options=options)
-    assert backend.open == 0
+    assert backend.open_replies == 0
     assert str(m.chat("on")) == "good"
     assert [each.content for each in backend.requests[-1].messages] == ["on"]
 
 
 @pytest.mark.parametrize("loop", REAL_LOOPS)
 def test_a_session_that_is_closed_is_closed_on_every_event_loop(loop: str) -> None:
-    m = MelleaSession(ScriptedBackend(["good"]))
+    m = MelleaSession(ScriptedBackend("good"))
     m.chat("a")
 
     async def close() -> None:
@@ -348,7 +347,7 @@ async def test_the_kind_of_context_may_be_chosen(
 
 @pytest.mark.anyio
 async def test_a_session_may_be_started_with_a_backend() -> None:
-    backend = ScriptedBackend(["good"])
+    backend = ScriptedBackend("good")
     async with open_session(backend, context_type="chat") as m:
         assert m.backend is backend
         assert str(await m.achat("go")) == "good"
@@ -380,7 +379,7 @@ def powered() -> Iterator[Callable[[], None]]:
 
 @pytest.mark.anyio
 async def test_functions_of_a_class_become_methods(powered: Callable[[], None]) -> None:
-    m: Any = MelleaSession(ScriptedBackend(["good"]))
+    m: Any = MelleaSession(ScriptedBackend("good"))
     powered()
     assert m.shout("go") == "GOOD"
     assert await m.ashout("go") == "GOOD"

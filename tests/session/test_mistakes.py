@@ -15,7 +15,7 @@ from motet import (
     SimpleContext,
     start_session,
 )
-from programs.scripted import ScriptedBackend
+from motet.testing import ScriptedBackend
 from session.forms import FORMS, Caller
 
 # The keywords of a call, the error and what it names.
@@ -110,7 +110,7 @@ MISTAKES: list[Mistake] = [
 @pytest.mark.anyio
 @pytest.mark.parametrize("form", FORMS)
 async def test_a_mistake_is_named_and_nothing_is_sent(form: str) -> None:
-    backend = ScriptedBackend(["yes"])
+    backend = ScriptedBackend("yes")
     m = MelleaSession(backend)
     before = m.ctx
     for method, args, options, error, named in MISTAKES:
@@ -125,7 +125,7 @@ async def test_a_mistake_is_named_and_nothing_is_sent(form: str) -> None:
 @pytest.mark.parametrize("method", ["instruct", "act", "query"])
 def test_a_call_without_await_waits_in_any_case(method: str) -> None:
     args = {"instruct": ("go",), "act": (Message("user", "go"),), "query": ("x", "go")}[method]
-    m = MelleaSession(ScriptedBackend(["yes"]))
+    m = MelleaSession(ScriptedBackend("yes"))
     with pytest.raises(TypeError, match="await_result"):
         getattr(m, method)(*args, await_result=False)
     with pytest.raises(TypeError, match="await_result"):
@@ -135,7 +135,7 @@ def test_a_call_without_await_waits_in_any_case(method: str) -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("method", ["ainstruct", "instruct"])
 async def test_a_function_names_a_context_and_a_backend_that_are_none(method: str) -> None:
-    backend, ctx = ScriptedBackend(["yes"]), SimpleContext()
+    backend, ctx = ScriptedBackend("yes"), SimpleContext()
     for args, named in [
         ((None, backend), "context should be a Context, not NoneType"),
         ((backend, ctx), "context should be a Context"),
@@ -180,4 +180,4 @@ SESSIONS: list[tuple[Callable[[Any], object], type[Exception], str]] = [
 def test_a_session_is_not_made_of_anything() -> None:
     for make, error, named in SESSIONS:
         with pytest.raises(error, match=named):
-            make(ScriptedBackend(["yes"]))
+            make(ScriptedBackend("yes"))

@@ -29,8 +29,8 @@ from motet import (
     generative,
     simple_validate,
 )
-from motet.testing import ErrorLine, ModelServer, Reply, ServedRequest, Stall
-from programs.scripted import ScriptedBackend, broken
+from motet.testing import ErrorLine, ModelServer, Reply, ScriptedBackend, ServedRequest, Stall
+from programs.scripted import broken
 from session.forms import session
 from thunk.by_hand import interest
 
@@ -260,7 +260,9 @@ async def test_all_attempts_of_a_strategy_use_the_same_input(
 
 
 async def test_a_dependent_that_fails_leaves_its_inputs_to_others() -> None:
-    backend = ScriptedBackend(lambda prompt: [broken()] if "next" in prompt else [0.05, "good"])
+    backend = ScriptedBackend(
+        lambda asked: [broken()] if "next" in asked.prompt else [0.05, "good"]
+    )
     async with MelleaSession(backend) as m:
         first = await m.ainstruct("first")
         with pytest.raises(BackendError):
@@ -292,7 +294,7 @@ async def test_closing_the_session_of_an_input_fails_what_needs_it() -> None:
 
 async def test_an_input_without_a_generation_is_refused_at_once() -> None:
     blank = ModelOutputThunk[str](None)
-    async with MelleaSession(ScriptedBackend(["x"])) as m:
+    async with MelleaSession(ScriptedBackend("x")) as m:
         for call in (
             lambda: m.ainstruct("{{it}}", user_variables={"it": blank}),
             lambda: m.aquery(blank, "x"),

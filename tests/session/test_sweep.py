@@ -29,9 +29,8 @@ from motet import (
     acall_tools,
     tool,
 )
-from motet.testing import Reply, serve_in_thread
+from motet.testing import Reply, ScriptedBackend, ScriptedRequest, serve_in_thread
 from motet.testing.sweep import Way, cancel_everywhere
-from programs.scripted import ScriptedBackend
 from session.forms import METHODS, chat_session
 from virtual_time import VIRTUAL_LOOPS
 
@@ -65,7 +64,8 @@ def loop(request: pytest.FixtureRequest) -> Loop:
     return factory
 
 
-def replies(prompt: str) -> list[Any]:
+def replies(asked: ScriptedRequest) -> list[Any]:
+    prompt = asked.prompt
     if "with tools" in prompt:
         return [1.0, ToolCallRequest("wait", {"seconds": 1.0})]
     if "a thing" in prompt:
@@ -87,7 +87,7 @@ def sweep(loop: Loop, scenario: Scenario, context: Any = None) -> None:
             await scenario(m)
 
     async def nothing_runs() -> None:
-        assert backends[-1].open == 0
+        assert backends[-1].open_replies == 0
 
     for run in (lone, in_block):
         report = cancel_everywhere(run, loop=loop, after=nothing_runs)
@@ -212,14 +212,14 @@ def test_a_call_in_a_worker_thread(method: str, name: str) -> None:
     backends: list[ScriptedBackend] = []
 
     async def scenario() -> None:
-        backends.append(ScriptedBackend(["good"]))
+        backends.append(ScriptedBackend("good"))
         call = getattr(MelleaSession(backends[-1]), method)
         await anyio.to_thread.run_sync(functools.partial(call, *ARGUMENTS[method], **options))
 
     async def nothing_runs() -> None:
-        assert backends[-1].open == 0
+        assert backends[-1].open_replies == 0
 
-    MelleaSession(ScriptedBackend(["good"])).chat("the portal starts")
+    MelleaSession(ScriptedBackend("good")).chat("the portal starts")
     portals = [thread for thread in threading.enumerate() if "portal" in thread.name]
     cancel_everywhere(scenario, loop=lambda: REAL_LOOPS[name], after=nothing_runs)
     assert [thread for thread in threading.enumerate() if "portal" in thread.name] == portals

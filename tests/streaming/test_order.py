@@ -19,14 +19,15 @@ from motet._programs.streaming.events import (
 )
 from motet._programs.streaming.streamer import Streamer, stream
 from motet._wire.chunking import ChunkingStrategy
-from programs.scripted import ScriptedBackend, Step, broken
+from motet.testing import ScriptedBackend, ScriptedStep
+from programs.scripted import broken, stopped
 from streaming.validators import Scripted, collect
 from virtual_time import on_virtual_time
 
 pytestmark = [pytest.mark.anyio, on_virtual_time]
 
 TEXT: Final = "One. Two. Three"
-STEPS: Final[Sequence[Step]] = ["One", ". T", 1.0, "wo. ", 1.0, "Thr", "ee"]
+STEPS: Final[Sequence[ScriptedStep]] = ["One", ". T", 1.0, "wo. ", 1.0, "Thr", "ee"]
 GO: Final = CBlock("go")
 
 
@@ -58,7 +59,7 @@ def letters(events: Sequence[StreamEvent]) -> str:
 
 
 async def begin(
-    requirements: Sequence[Scripted] | None, steps: Sequence[Step] = STEPS, **options: Any
+    requirements: Sequence[Scripted] | None, steps: Sequence[ScriptedStep] = STEPS, **options: Any
 ) -> tuple[ScriptedBackend, StreamChunkingResult]:
     backend = ScriptedBackend([steps])
     return backend, await stream_with_chunking(
@@ -75,7 +76,7 @@ async def all_chunks(chunks: Any) -> list[str]:
 
 
 async def streamed(
-    requirements: Sequence[Scripted] | None, steps: Sequence[Step] = STEPS, **options: Any
+    requirements: Sequence[Scripted] | None, steps: Sequence[ScriptedStep] = STEPS, **options: Any
 ) -> tuple[ScriptedBackend, Streamer]:
     backend = ScriptedBackend([steps])
     options.setdefault("chunking", "sentence")
@@ -125,7 +126,7 @@ async def test_natural_end(requirements: list[Scripted] | None, order: str) -> N
     [("One.", "Q0! X!", ""), ("Two.", "Q0 C0 Q1! X!", "One.")],
 )
 async def test_fail_at_a_chunk(fails: str, order: str, text: str) -> None:
-    steps: list[Step] = [*STEPS[:4], 60.0, "never"]
+    steps: list[ScriptedStep] = [*STEPS[:4], 60.0, "never"]
     backend, result = await begin([Scripted({fails: "fail"}), Scripted(name="s")], steps)
     assert letters(events := await all_of(result)) == order
     await result.acomplete()
@@ -135,8 +136,8 @@ async def test_fail_at_a_chunk(fails: str, order: str, text: str) -> None:
     assert [partial.reason for _, partial in result.streaming_failures] == [f"r: {fails}"]
     assert result.final_validations == []
     assert result.as_thunk.cancelled
-    assert backend.open == 0
-    assert len(backend.stopped) == 1
+    assert backend.open_replies == 0
+    assert len(stopped(backend)) == 1
     assert await all_chunks(result.astream()) == text.split()
 
     backend, chunks = await streamed([Scripted({fails: "fail"})], steps)
@@ -146,7 +147,7 @@ async def test_fail_at_a_chunk(fails: str, order: str, text: str) -> None:
     assert chunks.failure_reason == f"Streaming validation failed: r: {fails}"
     assert chunks.full_text == text
     assert chunks.mot is None
-    assert backend.open == 0
+    assert backend.open_replies == 0
 
 
 async def test_several_fail_at_the_same_chunk() -> None:
@@ -171,7 +172,7 @@ async def test_fail_on_the_flushed_fragment() -> None:
     assert not result.completed
     assert result.full_text == "One. Two."
     assert not result.as_thunk.cancelled
-    assert not backend.stopped
+    assert not stopped(backend)
 
     _, chunks = await streamed([Scripted({"Three": "fail"})])
     assert await all_chunks(chunks) == ["One.", "Two."]
@@ -180,7 +181,7 @@ async def test_fail_on_the_flushed_fragment() -> None:
 
 
 async def test_a_validator_raises() -> None:
-    steps: list[Step] = [*STEPS[:4], 60.0, "never"]
+    steps: list[ScriptedStep] = [*STEPS[:4], 60.0, "never"]
     log: list[str] = []
 
     def requirements() -> list[Scripted]:
@@ -200,7 +201,7 @@ async def test_a_validator_raises() -> None:
         await result.acomplete()
     assert not result.completed
     assert result.full_text == "One."
-    assert backend.stopped == [2.0]
+    assert stopped(backend) == [2.0]
 
     backend, chunks = await streamed(requirements(), steps)
     got: list[str] = []
@@ -210,7 +211,7 @@ async def test_a_validator_raises() -> None:
     assert chunks.full_text == "One."
     assert await all_chunks(chunks) == []
     assert log[-1] == "s cancelled Two."
-    assert backend.open == 0
+    assert backend.open_replies == 0
 
 
 async def test_the_final_validation_raises() -> None:
@@ -235,7 +236,7 @@ async def test_the_final_validation_raises() -> None:
     ("steps", "order", "text"),
     [([broken()], "E X!", ""), (["One. Tw", 1.0, broken()], "Q0 C0 E X!", "One.")],
 )
-async def test_the_server_fails(steps: list[Step], order: str, text: str) -> None:
+async def test_the_server_fails(steps: list[ScriptedStep], order: str, text: str) -> None:
     _, result = await begin([Scripted()], steps)
     events = await all_of(result)
     assert letters(events) == order
@@ -271,7 +272,7 @@ async def test_the_generation_is_cancelled_from_outside() -> None:
     assert caught.value.partial == "One. Two. "
     assert not result.completed
     assert result.full_text == "One. Two."
-    assert backend.open == 0
+    assert backend.open_replies == 0
 
     backend, chunks = await streamed([Canceller()])
     with pytest.raises(GenerationCancelled):
@@ -339,7 +340,7 @@ async def test_the_first_fail_stops_the_request_before_the_others_have_answered(
     backend, result = await begin(requirements, ["One. ", 60.0, "never"])
     events = await all_of(result)
     assert letters(events) == "Q0! X!"
-    assert backend.stopped == [1.0]
+    assert stopped(backend) == [1.0]
     assert anyio.current_time() == 7.0
 
 
@@ -366,7 +367,7 @@ async def test_a_chunking_strategy_that_raises_ends_the_run_as_a_validator_does(
     assert letters(await all_of(result)) == "E X!"
     with pytest.raises(Ouch):
         await result.acomplete()
-    assert backend.open == 0
+    assert backend.open_replies == 0
 
 
 async def test_a_validator_must_return_a_partial_result() -> None:
@@ -418,4 +419,4 @@ async def test_a_run_that_was_interrupted_while_validating_only_ends() -> None:
     assert await run.step() == CompletedEvent(False, "", 1)
     assert await run.step() is None
     assert run.over
-    assert backend.open == 0
+    assert backend.open_replies == 0

@@ -25,20 +25,21 @@ from motet._programs.streaming.streamer import Streamer, stream
 from motet._runtime.host import current_host
 from motet._runtime.owner import Owner
 from motet._wire.chunking import LineChunker
-from programs.scripted import ScriptedBackend, Step
+from motet.testing import ScriptedBackend, ScriptedStep
+from programs.scripted import stopped
 from streaming.validators import Scripted, collect
 from virtual_time import on_virtual_time
 
 pytestmark = [pytest.mark.anyio, on_virtual_time]
 
 GO: Final = CBlock("go")
-STEPS: Final[Sequence[Step]] = ["One. ", 1.0, "Two. ", 1.0, "Three"]
+STEPS: Final[Sequence[ScriptedStep]] = ["One. ", 1.0, "Two. ", 1.0, "Three"]
 CHUNKS: Final = ["One.", "Two.", "Three"]
-ENDLESS: Final[Sequence[Step]] = ["One. ", 3600.0, "Two. "]
+ENDLESS: Final[Sequence[ScriptedStep]] = ["One. ", 3600.0, "Two. "]
 
 
 async def begin(
-    steps: Sequence[Step] = STEPS, requirements: Sequence[Scripted] = (), **options: Any
+    steps: Sequence[ScriptedStep] = STEPS, requirements: Sequence[Scripted] = (), **options: Any
 ) -> tuple[ScriptedBackend, StreamChunkingResult]:
     backend = ScriptedBackend([steps])
     return backend, await stream_with_chunking(
@@ -47,7 +48,7 @@ async def begin(
 
 
 async def streamed(
-    steps: Sequence[Step] = STEPS, requirements: Sequence[Scripted] = (), **options: Any
+    steps: Sequence[ScriptedStep] = STEPS, requirements: Sequence[Scripted] = (), **options: Any
 ) -> tuple[ScriptedBackend, Streamer]:
     backend = ScriptedBackend([steps])
     options.setdefault("chunking", "sentence")
@@ -102,8 +103,8 @@ async def test_neither_log_need_be_read() -> None:
 async def test_a_run_that_nobody_looks_at_goes_on_to_its_end() -> None:
     backend, result = await begin()
     await anyio.sleep(10)
-    assert backend.open == 0
-    assert not backend.stopped
+    assert backend.open_replies == 0
+    assert not stopped(backend)
     assert result.as_thunk.value == "One. Two. Three"
 
 
@@ -238,8 +239,8 @@ async def test_leaving_the_block_stops_the_request() -> None:
         async for chunk in result.astream():
             assert chunk == "One."
             break
-    assert backend.open == 0
-    assert backend.stopped == [0.0]
+    assert backend.open_replies == 0
+    assert stopped(backend) == [0.0]
     await result.acomplete()  # closed on purpose: no error
     assert not result.completed
     assert result.full_text == "One."
@@ -253,7 +254,7 @@ async def test_leaving_the_block_of_a_streamer_stops_the_request() -> None:
     async with chunks:
         async for _ in chunks:
             break
-    assert backend.stopped == [0.0]
+    assert stopped(backend) == [0.0]
     assert not chunks.completed_normally
     assert await all_chunks(chunks) == []
 
@@ -265,7 +266,7 @@ async def test_closing_is_harmless_when_repeated_and_when_nothing_was_read() -> 
     backend, result = await begin(ENDLESS)
     await result.aclose()
     await result.aclose()
-    assert backend.open == 0
+    assert backend.open_replies == 0
     assert [event async for event in result.events()] == [CompletedEvent(False, "", 1)]
 
 
@@ -287,7 +288,7 @@ async def test_a_run_that_its_only_reader_has_left_is_stopped_after_the_linger(l
         break
     gc.collect()
     await run_over(result)
-    assert backend.stopped == [0.25]
+    assert stopped(backend) == [0.25]
     with pytest.raises(GenerationCancelled) as caught:
         await result.acomplete()
     assert caught.value.partial == "One."
@@ -305,7 +306,7 @@ async def test_a_reader_whose_task_is_over_is_not_interested_any_more(log: str) 
         group.start_soon(read)
     gc.collect()
     await run_over(result)
-    assert backend.stopped == [0.25]
+    assert stopped(backend) == [0.25]
 
 
 async def test_a_streamer_that_was_left_is_stopped_after_the_linger() -> None:
@@ -316,7 +317,7 @@ async def test_a_streamer_that_was_left_is_stopped_after_the_linger() -> None:
     del chunks
     gc.collect()
     await reply._source.wait_settled()
-    assert backend.stopped == [0.25]
+    assert stopped(backend) == [0.25]
 
 
 async def test_a_run_whose_only_waiter_was_cancelled_is_stopped_after_the_linger() -> None:
@@ -324,7 +325,7 @@ async def test_a_run_whose_only_waiter_was_cancelled_is_stopped_after_the_linger
     with anyio.move_on_after(1):
         await result.acomplete()
     await run_over(result)
-    assert backend.stopped == [1.25]
+    assert stopped(backend) == [1.25]
 
 
 async def test_a_run_goes_on_as_long_as_anybody_is_interested() -> None:
@@ -337,7 +338,7 @@ async def test_a_run_goes_on_as_long_as_anybody_is_interested() -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(give_up)
         assert await all_chunks(result.astream()) == ["One.", "Two."]
-    assert not backend.stopped
+    assert not stopped(backend)
 
 
 async def test_leaving_the_events_early_and_waiting_for_the_end_is_no_loss() -> None:
@@ -346,7 +347,7 @@ async def test_leaving_the_events_early_and_waiting_for_the_end_is_no_loss() -> 
         break
     await result.acomplete()
     assert result.full_text == "One. Two. Three"
-    assert not backend.stopped
+    assert not stopped(backend)
 
 
 async def test_a_run_ends_with_its_owner() -> None:
@@ -356,7 +357,7 @@ async def test_a_run_ends_with_its_owner() -> None:
     await anyio.wait_all_tasks_blocked()
     assert owner.jobs == 2  # the run and its reply
     await owner.aclose("the owner went")
-    assert backend.open == 0
+    assert backend.open_replies == 0
     assert not result.completed
     with pytest.raises(GenerationCancelled, match="the owner went"):
         await result.acomplete()
@@ -379,7 +380,7 @@ async def test_a_validation_that_is_cancelled_ends_the_run_of_a_streamer() -> No
     with anyio.move_on_after(1) as scope:
         await anext(chunks)
     assert scope.cancelled_caught
-    assert backend.stopped == [1.0]
+    assert stopped(backend) == [1.0]
     assert requirement.log == ["r asked One.", "r cancelled One."]
     assert await all_chunks(chunks) == []
     assert chunks.full_text == ""
@@ -442,7 +443,7 @@ async def test_each_run_has_copies_of_the_requirements() -> None:
 
 
 async def test_a_validation_backend_serves_both_kinds_of_validation() -> None:
-    judge = ScriptedBackend(["yes"])
+    judge = ScriptedBackend("yes")
     for options, expected in (({"validation_backend": judge}, judge), ({}, None)):
         requirement = Scripted()
         backend, result = await begin(["One. "], [requirement], **options)
@@ -468,7 +469,7 @@ async def test_validators_get_a_context_with_the_action_and_the_reply() -> None:
 
 
 async def test_a_string_is_a_requirement_that_a_model_judges() -> None:
-    backend = ScriptedBackend(lambda prompt: "yes" if "Requirement:" in prompt else "One. Two")
+    backend = ScriptedBackend(lambda asked: "yes" if "Requirement:" in asked.prompt else "One. Two")
     result = await stream_with_chunking(GO, backend, SimpleContext(), requirements=["be short"])
     await result.acomplete()
     assert [bool(each) for each in result.final_validations] == [True]
@@ -496,7 +497,8 @@ async def test_the_result_as_a_thunk() -> None:
     assert thunk.is_computed()
     assert thunk.value == thunk.parsed_repr == "One. Two. Three"
     assert not thunk.cancelled
-    assert thunk.generation.usage == {"total_tokens": 1}
+    assert thunk.generation.usage is not None
+    assert thunk.generation.usage["completion_tokens"] == 3
     assert thunk.generation is not result._run.thunk.generation
 
 

@@ -12,15 +12,15 @@ from motet import CBlock, SimpleContext
 from motet._programs.streaming.chunked import StreamChunkingResult, stream_with_chunking
 from motet._programs.streaming.events import CompletedEvent, StreamEvent
 from motet._programs.streaming.streamer import stream
+from motet.testing import ScriptedBackend, ScriptedStep
 from motet.testing.sweep import cancel_everywhere
-from programs.scripted import ScriptedBackend, Step
 from streaming.validators import Scripted
 from virtual_time import VIRTUAL_LOOPS
 
 Loop = Callable[[], tuple[str, dict[str, Any]]]
 
 GO: Final = CBlock("go")
-STEPS: Final[Sequence[Step]] = ["One. ", 1.0, "Two. Three"]
+STEPS: Final[Sequence[ScriptedStep]] = ["One. ", 1.0, "Two. Three"]
 
 
 @pytest.fixture(params=VIRTUAL_LOOPS)
@@ -49,7 +49,7 @@ def test_a_run_ends_with_its_event_loop(loop: Loop) -> None:
 
     run(loop, main)
     backend, result, _ = kept
-    assert backend.open == 0
+    assert backend.open_replies == 0
     assert not result.completed
     assert result.full_text == "One."
 
@@ -67,7 +67,7 @@ def sweep(
         await scenario(backends[-1])
 
     async def nothing_runs() -> None:
-        assert backends[-1].open == 0
+        assert backends[-1].open_replies == 0
 
     report = cancel_everywhere(begin, loop=loop, patience=patience, after=nothing_runs)
     assert report.checkpoints
@@ -158,7 +158,7 @@ def test_chunks_do_not_depend_on_how_the_text_arrives(
     text = "".join(deltas)
 
     async def main() -> None:
-        pieces: list[Step] = [*deltas, 1.0, *reversed(deltas)]
+        pieces: list[ScriptedStep] = [*deltas, 1.0, *reversed(deltas)]
         whole = text + "".join(reversed(deltas))
         results = []
         for steps in (pieces, [whole]):
