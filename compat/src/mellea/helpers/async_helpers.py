@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import sys
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Final
 
 import anyio
@@ -106,58 +108,105 @@ def get_current_event_loop() -> asyncio.AbstractEventLoop | None:
 
 
 class ClientCache:
-    """Clients by event loop; the one that was not asked for the longest is closed first.
+    """Clients by event loop; the one that was not asked for the longest has to go first.
+
+    One that goes is closed: in the event loop that was running when it was put here, because
+    its connections belong to that.
 
     Args:
         capacity: how many there may be; 0 for none.
 
     Attributes:
-        cache: the clients, the one to be closed next first.
+        cache: the clients, the one that goes next first.
     """
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.cache: OrderedDict[int, Any] = OrderedDict()
+        self._homes: dict[int, _Post | None] = {}
 
     def current_size(self) -> int:
         """Return how many there are."""
         return len(self.cache)
 
     def get(self, key: int) -> Any | None:
-        """Return the client under *key*, or None; it is now the last to be closed."""
+        """Return the client under *key*, or None; it is now the last to go."""
         if key not in self.cache:
             return None
         self.cache.move_to_end(key)
         return self.cache[key]
 
     def put(self, key: int, value: Any) -> None:
-        """Keep a client under *key*, and close another one if there is no room."""
+        """Keep a client under *key*, and close another one if there is no room.
+
+        The one that was there before is closed as well. Not a checkpoint: what has to be
+        awaited goes on while others run.
+        """
         if self.capacity <= 0:
             return
+        if self.cache.get(key, value) is not value:
+            self._let_go(key)
         self.cache[key] = value
         self.cache.move_to_end(key)
+        self._homes[key] = _post_here()
         while len(self.cache) > self.capacity:
-            _, client = self.cache.popitem(last=False)
-            _close_client(client)
+            self._let_go(next(iter(self.cache)))
 
-
-def _close_client(client: Any) -> None:
-    close = getattr(client, "close", None) or getattr(client, "aclose", None)
-    if close is None:
-        return
-    try:
-        closing = close()
-    except Exception:
-        _log.debug("a client could not be closed", exc_info=True)
-        return
-    if inspect.iscoroutine(closing):
-        loop = get_current_event_loop()
-        if loop is None:
-            closing.close()  # nothing runs that could wait for it
+    def _let_go(self, key: int) -> None:
+        client, home = self.cache.pop(key), self._homes.pop(key, None)
+        close = getattr(client, "close", None) or getattr(client, "aclose", None)
+        if close is None:
             return
-        task = loop.create_task(closing)
+        try:
+            closing = close()
+        except Exception:
+            _log.debug("a client could not be closed", exc_info=True)
+            return
+        if not inspect.isawaitable(closing):
+            return
+        post = home or _post_here()
+        try:
+            if post is None:
+                raise RuntimeError("no event loop is running")
+            post(lambda: _start(_closed(closing)))
+        except RuntimeError:  # its event loop is over, and its connections with it
+            if inspect.iscoroutine(closing):
+                closing.close()
+
+
+_Post = Callable[[Callable[[], object]], object]
+
+
+def _post_here() -> _Post | None:
+    """Return what has the event loop that runs here call a function, from any thread."""
+    loop = get_current_event_loop()
+    if loop is not None:
+        return loop.call_soon_threadsafe
+    if "trio" in sys.modules:
+        import trio
+
+        with suppress(RuntimeError):
+            return trio.lowlevel.current_trio_token().run_sync_soon
+    return None
+
+
+def _start(work: Coroutine[Any, Any, None]) -> None:
+    loop = get_current_event_loop()
+    if loop is not None:
+        task = loop.create_task(work)
         _closing.add(task)
         task.add_done_callback(_closing.discard)
+        return
+    import trio
+
+    trio.lowlevel.spawn_system_task(lambda: work)
+
+
+async def _closed(closing: Awaitable[object]) -> None:
+    try:
+        await closing
+    except Exception:  # on Trio it would end the whole run
+        _log.debug("a client could not be closed", exc_info=True)
 
 
 # The event loop keeps its tasks by weak references only.
