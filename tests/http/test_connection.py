@@ -14,8 +14,8 @@ import trustme
 from anyio.abc import SocketAttribute
 
 from backends.raw import OK, Handler, Visit, answers, chunked, raw_server, whole
-from motet._http.connection import MAX_HEADER_BYTES, Connection, connect
-from motet._values.errors import ProtocolError
+from motet._http.connection import MAX_HEADER_BYTES, MAX_INTERIM_RESPONSES, Connection, connect
+from motet._values.errors import ProtocolError, ReplyTooLarge
 
 pytestmark = pytest.mark.anyio
 
@@ -118,19 +118,25 @@ async def test_a_body_without_a_length_ends_with_the_connection(head: bytes) -> 
 
 
 @pytest.mark.parametrize(
-    ("sent", "error"),
+    ("sent", "kind", "error"),
     [
-        (b"", "unanswered"),
-        (b"HTTP/1.1 200 OK\r\nContent-", "unanswered"),
-        (b"HTTP/1.1 102 Wait\r\n\r\n", "unanswered"),
-        (b"SSH-2.0-nothing-of-yours\r\n\r\n", "illegal"),
-        (OK + b"A: " + b"b" * (MAX_HEADER_BYTES + 1), "too long|too large|exceed|longer"),
+        (b"", httpx2.RemoteProtocolError, "unanswered"),
+        (b"HTTP/1.1 200 OK\r\nContent-", httpx2.RemoteProtocolError, "unanswered"),
+        (b"HTTP/1.1 102 Wait\r\n\r\n", httpx2.RemoteProtocolError, "unanswered"),
+        (b"SSH-2.0-nothing-of-yours\r\n\r\n", ProtocolError, "illegal"),
+        (b"HTTP/1.1 101 Come along\r\n\r\n", ProtocolError, "not HTTP"),
+        (b"HTTP/1.1 103 Wait\r\n\r\n" * (MAX_INTERIM_RESPONSES + 1), ProtocolError, "interim"),
+        (OK + b"A: " + b"b" * (MAX_HEADER_BYTES + 1), ReplyTooLarge, "exceeds 65536"),
+        (OK + b"A: b\r\n" * MAX_HEADER_BYTES, ReplyTooLarge, "exceeds 65536"),
+        (OK + b"A: b\r\n c\r\n" * MAX_HEADER_BYTES, ReplyTooLarge, "exceeds 65536"),
     ],
 )
-async def test_a_response_without_a_proper_head_is_an_error(sent: bytes, error: str) -> None:
+async def test_a_response_without_a_proper_head_is_an_error(
+    sent: bytes, kind: type[Exception], error: str
+) -> None:
     async with raw_server(answers(sent, stay=False)) as server:
         connection = await connect("127.0.0.1", server.port)
-        with pytest.raises(httpx2.RemoteProtocolError, match=error):
+        with pytest.raises(kind, match=error):
             await ask(connection)
         assert not connection.make_ready(60)
         await connection.aclose()
@@ -161,13 +167,22 @@ async def test_a_body_that_breaks_off_is_an_error_after_what_came(response: byte
         await connection.aclose()
 
 
+async def test_a_few_interim_responses_are_skipped() -> None:
+    interim = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" * 2
+    async with raw_server(answers(interim + whole(b"hello"))) as server:
+        connection = await connect("127.0.0.1", server.port)
+        assert (await ask(connection)).status_code == 200
+        assert await read_all(connection) == b"hello"
+        await connection.aclose()
+
+
 @pytest.mark.parametrize("headers", [b"", b"Connection: close\r\n"], ids=["kept", "closed"])
 async def test_what_came_before_a_malformed_chunk_is_not_lost(headers: bytes) -> None:
     async with raw_server(answers(chunked(b"hello", end=b"zz\r\n", headers=headers))) as server:
         connection = await connect("127.0.0.1", server.port)
         await ask(connection)
         assert await connection.read() == b"hello"
-        with pytest.raises((ProtocolError, httpx2.RemoteProtocolError)):
+        with pytest.raises(ProtocolError):
             await connection.read()
         assert not connection.make_ready(60)
         await connection.aclose()
@@ -250,8 +265,10 @@ async def test_a_request_body_may_come_in_pieces(framing: tuple[bytes, bytes]) -
 async def test_a_request_that_is_no_http_is_not_sent() -> None:
     async with raw_server(answers()) as server:
         connection = await connect("127.0.0.1", server.port)
-        with pytest.raises(httpx2.LocalProtocolError):
+        with pytest.raises(httpx2.LocalProtocolError) as caught:
             await connection.send(b"POST", b"/", [(b"Host", b"a\r\nB: c")], b"")
+        assert "B: c" not in str(caught.value)  # it may be a key
+        assert caught.value.__cause__ is None
         await connection.aclose()
         assert server.requests == []
 

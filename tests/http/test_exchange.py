@@ -244,7 +244,7 @@ ERRORS: dict[str, tuple[type[BackendError], str]] = {
     "ReadError": (ConnectionLost, "broke"),
     "WriteError": (ConnectionLost, "broke"),
     "CloseError": (ConnectionLost, "broke"),
-    "ProxyError": (ConnectionLost, "broke"),
+    "ProxyError": (BackendUnavailable, "the proxy before http://box:1 refused"),
 }
 
 

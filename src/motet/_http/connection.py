@@ -21,7 +21,7 @@ import httpx2
 from anyio.abc import SocketAttribute
 from anyio.streams.tls import TLSStream
 
-from .._values.errors import ProtocolError
+from .._values.errors import ProtocolError, ReplyTooLarge
 from .._wire.chunked import ChunkedDecoder
 
 if TYPE_CHECKING:
@@ -35,6 +35,13 @@ _READ_BYTES: Final = 65536
 
 # Status line and headers together; what is longer is hostile.
 MAX_HEADER_BYTES: Final = 64 * 1024
+
+# Answers that only say that the answer is still to come ("100 Continue", "103 Early Hints").
+# A server sends one or two, one that sends them without end is hostile.
+MAX_INTERIM_RESPONSES: Final = 16
+
+# The status that h11 would have a server answer with: "Request Header Fields Too Large".
+_TOO_LARGE: Final = 431
 
 
 class Connection:
@@ -53,6 +60,7 @@ class Connection:
         "_broken",
         "_complete",
         "_early",
+        "_ended",
         "_expires",
         "_http",
         "_socket",
@@ -68,6 +76,7 @@ class Connection:
         self._early = b""  # of the body, what came together with the head
         self._broken: ProtocolError | None = None  # what is wrong with the body
         self._complete = False
+        self._ended = False  # the server has closed its side
         self._bodiless = False  # an answer to HEAD has the headers of a body, and none
         self._expires = 0.0
         self.answered = False
@@ -98,7 +107,9 @@ class Connection:
                 await write(http.send(h11.Data(data=data)) or b"")
             await write(http.send(h11.EndOfMessage()) or b"")
         except h11.LocalProtocolError as exc:
-            raise httpx2.LocalProtocolError(str(exc)) from exc
+            # Without its cause: h11 quotes the header that is wrong, which may be a key.
+            text = str(exc) if "header" not in str(exc) else "a header is not valid in HTTP"
+            raise httpx2.LocalProtocolError(text) from None
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
             # A server may refuse a request before it has read it all, and say why. If it
             # says nothing, reading its answer fails in the same way.
@@ -108,8 +119,11 @@ class Connection:
         """Return the status and headers of the response.
 
         Raises:
-            httpx2.TransportError: the connection broke, or HTTP was not spoken.
+            httpx2.TransportError: the connection broke.
+            ProtocolError: HTTP was not spoken.
+            ReplyTooLarge: the head is longer than `MAX_HEADER_BYTES`.
         """
+        interim = 0
         while True:
             event = self._next_event()
             if isinstance(event, h11.Response):
@@ -117,7 +131,11 @@ class Connection:
                     self._body = ChunkedDecoder()
                     self._early = self._http.trailing_data[0]
                 return event
-            if event is h11.NEED_DATA and not await self._receive():
+            if isinstance(event, h11.InformationalResponse):
+                interim += 1
+                if interim > MAX_INTERIM_RESPONSES:
+                    raise ProtocolError(f"more than {MAX_INTERIM_RESPONSES} interim responses")
+            elif event is h11.NEED_DATA and not await self._receive():
                 raise httpx2.RemoteProtocolError("the server closed the connection unanswered")
 
     async def read(self) -> bytes:
@@ -149,7 +167,7 @@ class Connection:
         while not self._complete:
             try:
                 event = self._next_event()
-            except httpx2.RemoteProtocolError:
+            except (httpx2.RemoteProtocolError, ProtocolError):
                 if pieces:
                     break  # what came before it first; the parser says it again
                 raise
@@ -167,13 +185,21 @@ class Connection:
         try:
             return self._http.next_event()
         except h11.RemoteProtocolError as exc:
-            raise httpx2.RemoteProtocolError(str(exc)) from exc
+            if self._ended:
+                raise httpx2.RemoteProtocolError(str(exc)) from exc
+            if exc.error_status_hint == _TOO_LARGE:
+                raise ReplyTooLarge(
+                    f"the head of the response exceeds {MAX_HEADER_BYTES} bytes",
+                    limit=MAX_HEADER_BYTES,
+                ) from exc
+            raise ProtocolError(f"the response is not HTTP: {exc}") from exc
 
     async def _receive(self) -> bool:
         """Give the parser what the socket has; false when the server has hung up."""
         data = await self._read_socket()
         if not data and self._http.their_state is h11.SEND_RESPONSE:
             return False  # what h11 would say of it is true and explains nothing
+        self._ended = not data
         self._http.receive_data(data)
         return bool(data)
 
@@ -246,7 +272,8 @@ async def connect(
         else:
             stream = await anyio.connect_unix(uds)
     except OSError as exc:
-        raise httpx2.ConnectError(_said(exc)) from exc
+        where = f" ({uds})" if uds is not None else ""
+        raise httpx2.ConnectError(_said(exc) + where) from exc
     if ssl_context is None:
         return Connection(stream)
     try:

@@ -15,7 +15,8 @@ import datetime
 import email.utils
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
+import ssl
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import anyio
@@ -24,10 +25,14 @@ from .._values.errors import (
     BackendError,
     BackendTimeout,
     BackendUnavailable,
+    CertificateError,
     ConnectionLost,
     Phase,
     ProtocolError,
+    ReplyTooLarge,
 )
+from .._values.secrets import redacted
+from .._wire.decompress import Decompressor
 
 _log: Final = logging.getLogger("motet")
 
@@ -41,6 +46,9 @@ LEAVE_EARLY: Final = "motet.leave_early"
 # What is kept of an error response.
 MAX_ERROR_BYTES: Final = 64 * 1024
 
+# Of a whole reply, with everything that a protocol puts around the text. A token takes some
+# hundred bytes, so this is more than any model says, and less than fills the memory.
+DEFAULT_MAX_REPLY_BYTES: Final = 256 * 1024 * 1024
 
 # Sends a body, with extensions for the request, and returns a response of httpx2 or httpx.
 Send = Callable[[bytes, dict[str, Any]], Awaitable[Any]]
@@ -74,14 +82,30 @@ class Sink:
 class Exchange:
     """The state of one exchange; `run` is its only method for others.
 
+    Args:
+        sink: where the bytes go.
+        silence_timeout: for how long the server may be silent, in seconds; None for ever.
+        clock: the time of the event loop.
+        max_bytes: how long the body may be, decoded.
+        secrets: what the request carries and no error may show.
+
     Attributes:
         phase: what it is doing, or was when it failed.
     """
 
     def __init__(
-        self, sink: Sink, *, silence_timeout: float | None, clock: Callable[[], float]
+        self,
+        sink: Sink,
+        *,
+        silence_timeout: float | None,
+        clock: Callable[[], float],
+        max_bytes: float = DEFAULT_MAX_REPLY_BYTES,
+        secrets: Iterable[str] = (),
     ) -> None:
         self._sink = sink
+        self._max_bytes = max_bytes
+        self._left = max_bytes
+        self._secrets = secrets
         self._clock = clock
         self._timeout = math.inf if silence_timeout is None else silence_timeout
         self._scope = anyio.CancelScope()
@@ -96,6 +120,8 @@ class Exchange:
 
         Raises:
             BackendUnavailable: there is no server at the address.
+            CertificateError: TLS does not trust it.
+            ReplyTooLarge: the body is longer than it may be.
             BackendTimeout: the server was silent for too long.
             ConnectionLost: the connection broke.
             BackendError: what the sink made of an error status, or raised.
@@ -107,7 +133,7 @@ class Exchange:
             except Exception as exc:
                 self._failure = self._translated(exc, url)
         if self._failure is not None and not self._sink.complete:
-            raise self._failure
+            raise self._without_secrets(self._failure)
         if self._scope.cancelled_caught and not self._sink.complete:
             raise BackendTimeout(
                 f"the server was silent for {self._timeout:g} s; set ModelOption.STREAM_TIMEOUT "
@@ -133,15 +159,18 @@ class Exchange:
                 raise self._sink.refused(response.status_code, response.headers, body)
             self._sink.status(response.status_code, response.headers)
             self.phase = Phase.FIRST_TOKEN
-            # The library's own iterators count and decode; where nothing is encoded, its
-            # bare stream costs half as much for each of many small chunks.
-            encoded = "content-encoding" in response.headers
-            stream = aiter(response.aiter_bytes() if encoded else response.stream)
+            decoder = _decoder(response)
+            # The bare stream: the library's iterators count and decode, at twice the cost
+            # for each of many small chunks, and decode without a limit.
+            stream = aiter(response.stream)
             async for data in stream:
                 # Nothing in here awaits or raises; see the module's text.
                 if not self._is_over():
-                    self._take(data)
-                elif not encoded and LEAVE_EARLY in response.extensions:
+                    if decoder is None:
+                        self._take(data)
+                    else:
+                        self._take_encoded(decoder, data)
+                elif LEAVE_EARLY in response.extensions:
                     await stream.aclose()  # a cancellation may not get through a flood
                     break
         finally:
@@ -156,6 +185,13 @@ class Exchange:
     def _take(self, data: bytes) -> None:
         draining = self._sink.complete
         try:
+            self._left -= len(data)
+            if self._left < 0:
+                raise ReplyTooLarge(
+                    f"the reply is longer than {self._max_bytes} bytes; if it should be, set "
+                    "max_reply_bytes= of the backend to a larger value",
+                    limit=int(self._max_bytes),
+                )
             self._sink.data(data)
         except BaseException as exc:
             self._failure = exc
@@ -166,6 +202,16 @@ class Exchange:
         if self._failure is None and not draining and not self._sink.silent:
             self._expect(DRAIN_TIMEOUT if self._sink.complete else self._timeout)
 
+    def _take_encoded(self, decoder: Decompressor, data: bytes) -> None:
+        try:
+            for piece in decoder.feed(data):
+                self._take(piece)
+                if self._is_over():
+                    break
+        except ProtocolError as exc:  # `_take` raises nothing
+            self._failure = exc
+            self._scope.cancel()
+
     def _expect(self, timeout: float) -> None:
         """Give the server *timeout* seconds from now until its next sign of life."""
         # One scope with a moving end: a scope for each read would cost as much as the read.
@@ -174,16 +220,19 @@ class Exchange:
     async def _error_body(self, response: Any) -> bytes:
         """Return what explains an error status: what comes of it in time, within reason."""
         body = bytearray()
-        encoded = "content-encoding" in response.headers
-        stream = aiter(response.aiter_bytes() if encoded else response.stream)
+        stream = aiter(response.stream)
         # A scope of its own: the status says more than that its explanation did not end.
         with anyio.CancelScope(deadline=self._scope.deadline) as scope:
             self._scope.deadline = math.inf
             try:
+                decoder = _decoder(response)
                 async for data in stream:
                     if len(body) < MAX_ERROR_BYTES:
-                        body += data
-                    elif not encoded and LEAVE_EARLY in response.extensions:
+                        for piece in _decoded(decoder, data):
+                            body += piece
+                            if len(body) >= MAX_ERROR_BYTES:
+                                break
+                    elif LEAVE_EARLY in response.extensions:
                         await stream.aclose()
                         break
                     else:
@@ -197,8 +246,24 @@ class Exchange:
         if isinstance(exc, BackendError):
             return exc
         names = {cls.__name__ for cls in type(exc).__mro__}
-        if names & {"ConnectError", "ConnectTimeout"}:
-            error: BackendError = BackendUnavailable(
+        error: BackendError
+        if (tls := _tls_error(exc)) is not None and _is_about_certificates(tls):
+            error = CertificateError(
+                f"TLS with {_origin(url)} failed: {_reason(tls)}; ssl_context= says whom to "
+                "trust and who we are",
+                phase=Phase.CONNECTING,
+            )
+        elif tls is not None and "ConnectError" in names:
+            error = BackendUnavailable(
+                f"TLS with {_origin(url)} failed: {_reason(tls)}; is it an http:// address?",
+                phase=Phase.CONNECTING,
+            )
+        elif "ProxyError" in names:
+            error = BackendUnavailable(
+                f"the proxy before {_origin(url)} refused: {exc}", phase=Phase.CONNECTING
+            )
+        elif names & {"ConnectError", "ConnectTimeout"}:
+            error = BackendUnavailable(
                 f"nothing answers at {_origin(url)}: {exc}", phase=Phase.CONNECTING
             )
         elif "PoolTimeout" in names:
@@ -222,6 +287,16 @@ class Exchange:
         error.__cause__ = exc
         return error
 
+    def _without_secrets(self, exc: BaseException) -> BaseException:
+        """Take out of an error what the request carried, should the server have repeated it."""
+        if isinstance(exc, BackendError):
+            exc.message = redacted(exc.message, self._secrets)
+            exc.args = (exc.message,)
+            cause = exc.__cause__
+            if cause is not None and redacted(str(cause), self._secrets) != str(cause):
+                exc.__cause__, exc.__suppress_context__ = None, True
+        return exc
+
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return for how many seconds a server asks to be left alone, None if it does not.
@@ -238,6 +313,36 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     if date.tzinfo is None:
         date = date.replace(tzinfo=datetime.UTC)
     return max(0.0, (date - datetime.datetime.now(datetime.UTC)).total_seconds())
+
+
+def _decoder(response: Any) -> Decompressor | None:
+    coding = response.headers.get("content-encoding", "identity").strip()
+    return None if coding.lower() in ("identity", "") else Decompressor(coding)
+
+
+def _decoded(decoder: Decompressor | None, data: bytes) -> Iterator[bytes]:
+    return iter([data]) if decoder is None else decoder.feed(data)
+
+
+def _tls_error(exc: BaseException) -> ssl.SSLError | None:
+    """Return the error of TLS that an error of an HTTP library comes from."""
+    at: BaseException | None = exc
+    while at is not None and not isinstance(at, ssl.SSLError):
+        at = at.__cause__ or at.__context__
+    return at
+
+
+def _is_about_certificates(exc: ssl.SSLError) -> bool:
+    # With TLS 1.3 a server complains of a client's certificate after the handshake.
+    reason = exc.reason or ""
+    return isinstance(exc, ssl.SSLCertVerificationError) or any(
+        word in reason for word in ("CERT", "UNKNOWN_CA")
+    )
+
+
+def _reason(exc: ssl.SSLError) -> str:
+    said = getattr(exc, "verify_message", "") or exc.reason or str(exc)
+    return said.lower().replace("_", " ")
 
 
 def _origin(url: str) -> str:

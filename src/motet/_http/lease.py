@@ -79,6 +79,7 @@ class LeaseTransport(httpx2.AsyncBaseTransport):
 
         Raises:
             httpx2.TransportError: the connection failed.
+            ProtocolError: the server does not speak HTTP.
         """
         url = request.url
         trace: Trace = request.extensions.get("trace", _no_trace)
@@ -107,7 +108,7 @@ class LeaseTransport(httpx2.AsyncBaseTransport):
     async def _connect(self, url: httpx2.URL) -> Connection:
         secure = url.scheme == "https"
         return await connect(
-            url.host,
+            url.raw_host.decode("ascii"),
             url.port or (443 if secure else 80),
             ssl_context=(self._ssl_context or shared_ssl_context()) if secure else None,
             uds=self._uds,

@@ -5,11 +5,13 @@ This module knows facts and how to say them. It raises nothing itself.
     MotetError                    the program asked well, and there is no full reply
       BackendError                the model server failed
         BackendUnavailable        there is no server at that address
+          CertificateError        TLS: one of the two does not trust the other
         ModelNotFound             the server does not have the model
         StatusError               the server refused the request
         ReplyError                the server reported an error inside its reply
         ReplyRefused              the model said that it will not answer
         ProtocolError             what came is not what the protocol says
+          ReplyTooLarge           it is longer than the limit for it
         TruncatedReply            the reply ended without its end
         ConnectionLost            the connection broke while the reply was coming
         BackendTimeout            the server was silent for too long
@@ -110,6 +112,14 @@ class BackendUnavailable(BackendError, ConnectionError):
 
 
 @attrs.define(slots=False, eq=False, repr=False)
+class CertificateError(BackendUnavailable):
+    """The server's certificate is not trusted, or the server does not trust ours.
+
+    No part of the request has been sent to a server whose certificate is not trusted.
+    """
+
+
+@attrs.define(slots=False, eq=False, repr=False)
 class ModelNotFound(BackendError, LookupError):
     """The server runs, and does not have the model."""
 
@@ -149,6 +159,17 @@ class ReplyRefused(BackendError):
 @attrs.define(slots=False, eq=False, repr=False)
 class ProtocolError(BackendError):
     """The server sent something that its protocol does not allow."""
+
+
+@attrs.define(slots=False, eq=False, repr=False)
+class ReplyTooLarge(ProtocolError):
+    """The reply, or a part of it, is longer than what is taken from a server.
+
+    Attributes:
+        limit: how many bytes it may have.
+    """
+
+    limit: int = attrs.field(default=0, kw_only=True)
 
 
 @attrs.define(slots=False, eq=False, repr=False)

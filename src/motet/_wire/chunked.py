@@ -13,7 +13,7 @@ import functools
 import re
 from typing import Final
 
-from .._values.errors import ProtocolError
+from .._values.errors import ProtocolError, ReplyTooLarge
 
 # A size with its extensions, and all trailers together. Servers send neither; what is
 # longer than this comes from no server.
@@ -62,6 +62,7 @@ class ChunkedDecoder:
 
         Raises:
             ProtocolError: this is no chunked body.
+            ReplyTooLarge: a line that only the coding needs is too long.
         """
         payload: list[bytes] = []
         try:
@@ -99,7 +100,10 @@ class ChunkedDecoder:
             line_end = data.find(b"\r\n", at, at + MAX_LINE_BYTES)
             if line_end < 0:
                 if end - at >= MAX_LINE_BYTES:
-                    raise ProtocolError(f"a chunk size or trailer exceeds {MAX_LINE_BYTES} bytes")
+                    raise ReplyTooLarge(
+                        f"a chunk size or trailer exceeds {MAX_LINE_BYTES} bytes",
+                        limit=MAX_LINE_BYTES,
+                    )
                 break
             line = data[at:line_end]
             at = line_end + 2
@@ -118,7 +122,10 @@ class ChunkedDecoder:
         self.complete = not line
         self._trailers += len(line)
         if self._trailers > MAX_TRAILER_BYTES:
-            raise ProtocolError(f"the trailers of the body exceed {MAX_TRAILER_BYTES} bytes")
+            raise ReplyTooLarge(
+                f"the trailers of the body exceed {MAX_TRAILER_BYTES} bytes",
+                limit=MAX_TRAILER_BYTES,
+            )
         return self.complete
 
 

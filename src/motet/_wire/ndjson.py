@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 
-from motet._values.errors import ProtocolError
+from motet._values.errors import ReplyTooLarge
 
 # A delta takes some hundred bytes. The longest honest lines are a whole reply that was
 # not streamed, a tool call that carries a file, and a last line that lists the numbers of
@@ -44,7 +44,7 @@ class LineSplitter:
             data: any number of bytes; a line or a character may be cut in two.
 
         Raises:
-            ProtocolError: a line has no end within *max_line_bytes*. The lines before it
+            ReplyTooLarge: a line has no end within *max_line_bytes*. The lines before it
                 are returned first and the error comes with the next call, so that nothing
                 that arrived is lost; every later call raises it again.
         """
@@ -81,7 +81,7 @@ class LineSplitter:
         It is ``b""`` if the last line was complete, as it should be.
 
         Raises:
-            ProtocolError: as `feed`.
+            ReplyTooLarge: as `feed`.
         """
         self._check()
         rest = bytes(self._unended).rstrip(b"\r")
@@ -97,6 +97,7 @@ class LineSplitter:
 
     def _check(self) -> None:
         if len(self._unended) > self.max_line_bytes:
-            raise ProtocolError(
-                f"a line of the reply has no end within {self.max_line_bytes} bytes"
+            raise ReplyTooLarge(
+                f"a line of the reply has no end within {self.max_line_bytes} bytes",
+                limit=self.max_line_bytes,
             )

@@ -18,7 +18,7 @@ from typing import Final
 
 import attrs
 
-from motet._values.errors import ProtocolError
+from motet._values.errors import ReplyTooLarge
 
 # As for a line of NDJSON: what is longer comes from a broken or hostile server.
 MAX_EVENT_BYTES: Final = 8 * 1024 * 1024
@@ -63,7 +63,7 @@ class EventSplitter:
             data: any number of bytes.
 
         Raises:
-            ProtocolError: a line or an event has no end within *max_event_bytes*. The events
+            ReplyTooLarge: a line or an event has no end within *max_event_bytes*. The events
                 before it are returned first and the error comes with the next call; every
                 later call raises it again.
         """
@@ -126,7 +126,7 @@ class EventSplitter:
         save themselves the last blank line. A body without any event is returned whole.
 
         Raises:
-            ProtocolError: as `feed`.
+            ReplyTooLarge: as `feed`.
         """
         self._check()
         if self._plain is not None and not self._unended.startswith(_FIELDS):
@@ -172,4 +172,4 @@ class EventSplitter:
         if self._failure is not None:
             self._unended.clear()
             self._data.clear()
-            raise ProtocolError(self._failure)
+            raise ReplyTooLarge(self._failure, limit=self.max_event_bytes)
