@@ -92,6 +92,7 @@ from ._values.chat import ToolCallRequest as ToolCallRequest
 from ._values.errors import BackendError as BackendError
 from ._values.errors import BackendTimeout as BackendTimeout
 from ._values.errors import BackendUnavailable as BackendUnavailable
+from ._values.errors import CertificateError as CertificateError
 from ._values.errors import ConnectionLost as ConnectionLost
 from ._values.errors import DependencyError as DependencyError
 from ._values.errors import GenerationCancelled as GenerationCancelled
@@ -104,6 +105,7 @@ from ._values.errors import ProtocolError as ProtocolError
 from ._values.errors import QuorumNotReached as QuorumNotReached
 from ._values.errors import ReplyError as ReplyError
 from ._values.errors import ReplyRefused as ReplyRefused
+from ._values.errors import ReplyTooLarge as ReplyTooLarge
 from ._values.errors import SessionClosed as SessionClosed
 from ._values.errors import SingleReaderError as SingleReaderError
 from ._values.errors import StatusError as StatusError
@@ -182,6 +184,7 @@ __all__ = [
     "BaseSamplingStrategy",
     "BestOfNSamplingStrategy",
     "CBlock",
+    "CertificateError",
     "ChatContext",
     "ChatMessage",
     "Compactor",
@@ -238,6 +241,7 @@ __all__ = [
     "ReplyError",
     "ReplyMismatch",
     "ReplyRefused",
+    "ReplyTooLarge",
     "Request",
     "Requirement",
     "SOFAISamplingStrategy",

@@ -1,9 +1,9 @@
 """The HTTP client of one server on one event loop.
 
 Connections belong to event loops, so a backend has one client for each loop it is used
-on: the user's own, or one over the loop's lease transport, which all backends on that
-loop share and which is closed with the loop. Nothing is imported or opened before the
-first call.
+on: the user's own, or one over a lease transport, which all backends on that loop with
+the same route share and which is closed with the loop. Behind a proxy it is a client of
+`httpx2`, which knows how to speak to proxies. Nothing is opened before the first call.
 """
 
 from __future__ import annotations
@@ -12,13 +12,18 @@ import functools
 import importlib
 import weakref
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
 
 from .._runtime.host import LoopHost
+from .._values.secrets import secrets_in
 from .exchange import Send
 from .limiter import CallLimiter, default_limit
+from .route import DIRECT, Route
 
 if TYPE_CHECKING:
+    import httpx2
+
     from .lease import LeaseTransport
 
 
@@ -53,6 +58,10 @@ class Clients:
         http_client: the user's own client, used as it is and never closed by us.
         max_in_flight: how many calls at once on one event loop; None for as many as the
             process may open sockets for.
+        route: the way to the server, for connections of our own.
+
+    Attributes:
+        secrets: what the requests carry and nothing may show.
     """
 
     def __init__(
@@ -61,6 +70,7 @@ class Clients:
         headers: Mapping[str, str],
         http_client: Any = None,
         max_in_flight: int | None = None,
+        route: Route = DIRECT,
     ) -> None:
         if max_in_flight is not None and (not isinstance(max_in_flight, int) or max_in_flight < 1):
             raise ValueError(
@@ -71,6 +81,13 @@ class Clients:
                 "http_client should be an AsyncClient of httpx2 or httpx, "
                 f"not {type(http_client).__name__}"
             )
+        if http_client is not None and route != DIRECT:
+            raise ValueError(
+                "http_client excludes ssl_context, uds and proxy: give them to the client, as "
+                "verify=, and in its transport"
+            )
+        _check_headers(headers)
+        self.secrets: Final = (*secrets_in(headers), *_secrets_of(route), *_theirs(http_client))
         if http_client is None:
             # Here and not at the first call: it takes a tenth of a second, and then other
             # tasks would stand still and the call's own time would be running.
@@ -79,6 +96,7 @@ class Clients:
         self._headers = headers
         self._http_client = http_client
         self._max_in_flight = max_in_flight
+        self._route = route
         # Weak: a loop that is over takes its client with it.
         self._clients: weakref.WeakKeyDictionary[LoopHost, Client] = weakref.WeakKeyDictionary()
 
@@ -87,10 +105,12 @@ class Clients:
         client = self._clients.get(host)
         if client is None:
             limiter = CallLimiter(self._max_in_flight or default_limit())
+            # Weakly: what the host keeps must not keep the host.
+            ways = self._over_proxy if self._route.proxy else self._over_lease
             make = (
-                self._through_theirs
+                functools.partial(self._through, self._http_client)
                 if self._http_client
-                else functools.partial(self._over_lease, weakref.ref(host))
+                else functools.partial(ways, weakref.ref(host))
             )
             client = self._clients[host] = Client(make, self._url, limiter)
         return client
@@ -105,7 +125,7 @@ class Clients:
 
         host = of()
         assert host is not None  # who asks runs on it
-        transport, url = shared_transport(host), httpx2.URL(address)
+        transport, url = shared_transport(host, self._route), httpx2.URL(address)
         headers = httpx2.Headers({"host": url.netloc.decode("ascii"), **self._headers})
 
         async def send(content: bytes, extensions: dict[str, Any]) -> Any:
@@ -116,9 +136,15 @@ class Clients:
 
         return send
 
-    def _through_theirs(self, method: str, address: str) -> Send:
-        """Return what sends through the user's own client."""
-        http, headers = self._http_client, self._headers
+    def _over_proxy(self, of: weakref.ref[LoopHost], method: str, address: str) -> Send:
+        """Return what sends through the proxy."""
+        host = of()
+        assert host is not None  # who asks runs on it
+        return self._through(_shared_client(host, self._route), method, address)
+
+    def _through(self, http: Any, method: str, address: str) -> Send:
+        """Return what sends through a client of httpx2 or httpx."""
+        headers = self._headers
         url = type(http.base_url)(address)  # parsed once, in the client's own type
 
         async def send(content: bytes, extensions: dict[str, Any]) -> Any:
@@ -130,18 +156,65 @@ class Clients:
                 timeout=None,
                 extensions=extensions,
             )
-            return await http.send(request, stream=True)
+            # No redirect is followed, whatever the client does elsewhere: the library takes
+            # one header with credentials out of the request, and not the others.
+            return await http.send(request, stream=True, follow_redirects=False)
 
         return send
 
     async def close_idle(self, host: LoopHost) -> None:
         """Close the connections on this event loop that serve nobody."""
-        if self._http_client is None and host in self._clients:
-            await shared_transport(host).close_idle()
+        if self._http_client is None and not self._route.proxy and host in self._clients:
+            await shared_transport(host, self._route).close_idle()
 
 
-def shared_transport(host: LoopHost) -> LeaseTransport:
-    """Return the connections that all backends on one event loop share."""
+def shared_transport(host: LoopHost, route: Route = DIRECT) -> LeaseTransport:
+    """Return the connections that all backends on one event loop with this route share."""
     from .lease import LeaseTransport
 
-    return host.resource("motet lease transport", LeaseTransport, lambda each: each.aclose())
+    return host.resource(
+        ("motet lease transport", route),
+        lambda: LeaseTransport(ssl_context=route.ssl_context, uds=route.uds),
+        lambda each: each.aclose(),
+    )
+
+
+def _shared_client(host: LoopHost, route: Route) -> httpx2.AsyncClient:
+    """Return the client that all backends on one event loop with this proxy share."""
+    import httpx2
+
+    from .lease import KEEPALIVE, shared_ssl_context
+
+    def make() -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(
+            verify=route.ssl_context or shared_ssl_context(),
+            proxy=route.proxy,
+            timeout=None,  # silence is the exchange's matter
+            # The limiter stands in front, so that nothing waits in the library's queue.
+            limits=httpx2.Limits(keepalive_expiry=KEEPALIVE),
+            trust_env=False,
+        )
+
+    return host.resource(("motet proxy client", route), make, lambda each: each.aclose())
+
+
+def _check_headers(headers: Mapping[str, str]) -> None:
+    """Make sure that headers can be sent, here where no error has to quote them."""
+    for name, value in headers.items():
+        if not isinstance(value, str):
+            raise TypeError(f"header {name!r} should be a string, not {type(value).__name__}")
+        if not (value.isascii() and value.isprintable()) or value != value.strip():
+            raise ValueError(
+                f"header {name!r} has characters in it that HTTP does not allow, such as a line "
+                "end or a quotation mark from a text; if it holds a key, copy that again"
+            )
+
+
+def _secrets_of(route: Route) -> tuple[str, ...]:
+    password = urlsplit(route.proxy).password if route.proxy else None
+    return (password, unquote(password)) if password else ()
+
+
+def _theirs(http_client: Any) -> tuple[str, ...]:
+    """Return the secrets in the headers that a user's own client adds."""
+    return secrets_in(dict(getattr(http_client, "headers", {})))

@@ -16,7 +16,7 @@ import email.utils
 import logging
 import math
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from typing import Any, Final
 
 import anyio
@@ -87,7 +87,6 @@ class Exchange:
         silence_timeout: for how long the server may be silent, in seconds; None for ever.
         clock: the time of the event loop.
         max_bytes: how long the body may be, decoded.
-        secrets: what the request carries and no error may show.
 
     Attributes:
         phase: what it is doing, or was when it failed.
@@ -100,12 +99,10 @@ class Exchange:
         silence_timeout: float | None,
         clock: Callable[[], float],
         max_bytes: float = DEFAULT_MAX_REPLY_BYTES,
-        secrets: Iterable[str] = (),
     ) -> None:
         self._sink = sink
         self._max_bytes = max_bytes
         self._left = max_bytes
-        self._secrets = secrets
         self._clock = clock
         self._timeout = math.inf if silence_timeout is None else silence_timeout
         self._scope = anyio.CancelScope()
@@ -133,7 +130,7 @@ class Exchange:
             except Exception as exc:
                 self._failure = self._translated(exc, url)
         if self._failure is not None and not self._sink.complete:
-            raise self._without_secrets(self._failure)
+            raise self._failure
         if self._scope.cancelled_caught and not self._sink.complete:
             raise BackendTimeout(
                 f"the server was silent for {self._timeout:g} s; set ModelOption.STREAM_TIMEOUT "
@@ -287,16 +284,6 @@ class Exchange:
         error.__cause__ = exc
         return error
 
-    def _without_secrets(self, exc: BaseException) -> BaseException:
-        """Take out of an error what the request carried, should the server have repeated it."""
-        if isinstance(exc, BackendError):
-            exc.message = redacted(exc.message, self._secrets)
-            exc.args = (exc.message,)
-            cause = exc.__cause__
-            if cause is not None and redacted(str(cause), self._secrets) != str(cause):
-                exc.__cause__, exc.__suppress_context__ = None, True
-        return exc
-
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return for how many seconds a server asks to be left alone, None if it does not.
@@ -313,6 +300,21 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     if date.tzinfo is None:
         date = date.replace(tzinfo=datetime.UTC)
     return max(0.0, (date - datetime.datetime.now(datetime.UTC)).total_seconds())
+
+
+def hide_secrets(exc: BackendError, secrets: Collection[str]) -> None:
+    """Take out of an error what the request carried, should it have been repeated there.
+
+    A cause that shows it, as the libraries do with a header that cannot be sent, goes.
+    """
+    exc.message = redacted(exc.message, secrets)
+    exc.args = (exc.message,)
+    cause = exc.__cause__
+    while cause is not None:
+        if redacted(str(cause), secrets) != str(cause):
+            exc.__cause__, exc.__suppress_context__ = None, True
+            break
+        cause = cause.__cause__ or cause.__context__
 
 
 def _decoder(response: Any) -> Decompressor | None:

@@ -4,7 +4,7 @@ A few kilobytes may stand for gigabytes, so what comes out is handed over in pie
 whoever takes them can stop counting at; the HTTP libraries decode each read in one go.
 For the same reason a body that is encoded more than once is refused.
 
-Reference: RFC 9110, section 8.4.1, "Content Codings"
+References: RFC 9110, section 8.4.1, "Content Codings"; RFC 1950, section 2.2
 """
 
 import zlib
@@ -15,8 +15,8 @@ from .._values.errors import ProtocolError
 
 MAX_PIECE_BYTES: Final = 64 * 1024
 
-# zlib finds out by itself which of the two it is given: 32 added to the size of its window.
-_GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
+_GZIP: Final = 16 + zlib.MAX_WBITS
+_WRAPPED: Final = zlib.MAX_WBITS
 _RAW: Final = -zlib.MAX_WBITS
 
 
@@ -30,7 +30,7 @@ class Decompressor:
         ProtocolError: the body is encoded in another way, or more than once.
     """
 
-    __slots__ = ("_begun", "_coding", "_zlib")
+    __slots__ = ("_coding", "_head", "_zlib")
 
     def __init__(self, coding: str) -> None:
         self._coding = coding.strip().lower()
@@ -39,8 +39,10 @@ class Decompressor:
                 f"the body is encoded as {coding[:80]!r}, which was not asked for; "
                 "motet reads gzip and deflate, once"
             )
-        self._zlib = zlib.decompressobj(_GZIP_OR_ZLIB)
-        self._begun = False
+        # What deflate is wrapped in, or that it is not, as some servers have it, is seen by
+        # its first two bytes.
+        self._head: bytes | None = b"" if self._coding == "deflate" else None
+        self._zlib = zlib.decompressobj(_GZIP)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Take the next bytes and yield what they stand for, in pieces of a bounded size.
@@ -48,18 +50,23 @@ class Decompressor:
         Raises:
             ProtocolError: they are not encoded as was said.
         """
+        if self._head is not None:
+            data = self._head + data
+            if len(data) < 2:
+                self._head = data
+                return
+            self._head = None
+            wrapped = data[0] & 0x0F == zlib.DEFLATED and int.from_bytes(data[:2]) % 31 == 0
+            self._zlib = zlib.decompressobj(_WRAPPED if wrapped else _RAW)
         while data:
             if self._zlib.eof:
-                self._zlib = zlib.decompressobj(_GZIP_OR_ZLIB)  # one body after the other is gzip
+                if self._coding == "deflate":
+                    raise ProtocolError("bytes come after the end of the deflate body")
+                self._zlib = zlib.decompressobj(_GZIP)  # one after the other is gzip, too
             try:
                 piece = self._zlib.decompress(data, MAX_PIECE_BYTES)
             except zlib.error as exc:
-                if self._begun or self._coding != "deflate":
-                    raise ProtocolError(f"the body is not {self._coding}: {exc}") from exc
-                # Some servers leave out what deflate is to be wrapped in.
-                self._begun, self._zlib = True, zlib.decompressobj(_RAW)
-                continue
-            self._begun = True
+                raise ProtocolError(f"the body is not {self._coding}: {exc}") from exc
             data = self._zlib.unconsumed_tail or self._zlib.unused_data
             if piece:
                 yield piece

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import anyio
 
+from .._http.exchange import DEFAULT_MAX_REPLY_BYTES
 from .._runtime.host import LoopHost, current_host
 from .._values.errors import BackendError, ModelNotFound, Phase, ReplyError, TruncatedReply
 from .._values.model_ids import IBM_GRANITE_4_1_3B, ModelIdentifier
@@ -25,6 +26,8 @@ from .base import Request
 from .server import HEADERS, Asking, ServerBackend
 
 if TYPE_CHECKING:
+    import ssl
+
     from .._language.formatter import TemplateFormatter
 
 
@@ -50,6 +53,13 @@ class OllamaModelBackend(ServerBackend):
         http_client: an ``AsyncClient`` of httpx2 or httpx to use as it is.
         max_in_flight: how many calls at once on one event loop; None for as many as the
             process may open sockets for.
+        ssl_context: TLS settings for https, such as further certificate authorities or a
+            certificate of one's own; None for what the system trusts.
+        uds: the path of a Unix socket to connect to; *base_url* is what it is asked for.
+        proxy: the URL of an HTTP or SOCKS proxy, ``""`` for none, None for what the
+            environment says (``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``;
+            never for this machine itself).
+        max_reply_bytes: how long the body of a response may be.
 
     Raises:
         ValueError: *base_url* or ``OLLAMA_HOST`` is no address, or the identifier has no
@@ -73,6 +83,10 @@ class OllamaModelBackend(ServerBackend):
         pull: bool | Callable[[PullProgress], object] = False,
         http_client: Any = None,
         max_in_flight: int | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        uds: str | os.PathLike[str] | None = None,
+        proxy: str | None = None,
+        max_reply_bytes: int = DEFAULT_MAX_REPLY_BYTES,
     ) -> None:
         if isinstance(model_id, ModelIdentifier):
             if not model_id.ollama_name:
@@ -101,6 +115,10 @@ class OllamaModelBackend(ServerBackend):
             timeout=timeout,
             http_client=http_client,
             max_in_flight=max_in_flight,
+            ssl_context=ssl_context,
+            uds=uds,
+            proxy=proxy,
+            max_reply_bytes=max_reply_bytes,
         )
 
     def normalised(self, model_options: Mapping[str, Any] | None) -> dict[str, Any]:

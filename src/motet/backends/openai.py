@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from .._http.exchange import DEFAULT_MAX_REPLY_BYTES
 from .._values.errors import BackendError, ModelNotFound, Phase, ProtocolError, StatusError
 from .._values.model_ids import OPENAI_GPT_5_1, ModelIdentifier
 from .._values.options import ModelOption, normalise, validate_options
@@ -24,6 +25,8 @@ from .base import Request
 from .server import HEADERS, Asking, ServerBackend
 
 if TYPE_CHECKING:
+    import ssl
+
     from .._language.formatter import TemplateFormatter
 
 OFFICIAL_BASE_URL: Final = "https://api.openai.com/v1"
@@ -59,6 +62,13 @@ class OpenAIBackend(ServerBackend):
         http_client: an ``AsyncClient`` of httpx2 or httpx to use as it is.
         max_in_flight: how many calls at once on one event loop; None for as many as the
             process may open sockets for.
+        ssl_context: TLS settings for https, such as further certificate authorities or a
+            certificate of one's own; None for what the system trusts.
+        uds: the path of a Unix socket to connect to; *base_url* is what it is asked for.
+        proxy: the URL of an HTTP or SOCKS proxy, ``""`` for none, None for what the
+            environment says (``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``;
+            never for this machine itself).
+        max_reply_bytes: how long the body of a response may be.
 
     Raises:
         ValueError: there is no key for OpenAI's own server, *base_url* is no URL, or the
@@ -90,6 +100,10 @@ class OpenAIBackend(ServerBackend):
         strict: bool | None = None,
         http_client: Any = None,
         max_in_flight: int | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        uds: str | os.PathLike[str] | None = None,
+        proxy: str | None = None,
+        max_reply_bytes: int = DEFAULT_MAX_REPLY_BYTES,
     ) -> None:
         if isinstance(model_id, ModelIdentifier):
             name = model_id.openai_name or model_id.hf_model_name
@@ -129,6 +143,10 @@ class OpenAIBackend(ServerBackend):
             timeout=timeout,
             http_client=http_client,
             max_in_flight=max_in_flight,
+            ssl_context=ssl_context,
+            uds=uds,
+            proxy=proxy,
+            max_reply_bytes=max_reply_bytes,
         )
 
     def normalised(self, model_options: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ then does closing the connection stop the server. A protocol, bytes and pieces, 
 from __future__ import annotations
 
 import logging
+import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -16,14 +17,15 @@ import anyio
 import attrs
 
 from .._http.client import Clients
-from .._http.exchange import Exchange, Sink, retry_after
+from .._http.exchange import Exchange, Sink, hide_secrets, retry_after
+from .._http.route import route_to
 from .._runtime.host import current_host
 from .._values.errors import (
     BackendError,
     BackendUnavailable,
     ModelNotFound,
     Phase,
-    ProtocolError,
+    ReplyTooLarge,
     StatusError,
     TruncatedReply,
 )
@@ -34,6 +36,8 @@ from .._wire.wording import error_text
 from .base import Backend, Reply, Request
 
 if TYPE_CHECKING:
+    import ssl
+
     from .._http.client import Client
     from .._http.exchange import Send
     from .._language.formatter import TemplateFormatter
@@ -84,6 +88,8 @@ class ServerBackend(Backend):
         http_client: an ``AsyncClient`` of httpx2 or httpx to use as it is.
         max_in_flight: how many calls at once on one event loop; None for as many as the
             process may open sockets for.
+        ssl_context, uds, proxy: the way to the server, see `route_to`.
+        max_reply_bytes: how long the body of a response may be.
     """
 
     takes_raw_prompts: ClassVar[bool] = True
@@ -106,13 +112,29 @@ class ServerBackend(Backend):
         timeout: float | None,
         http_client: Any,
         max_in_flight: int | None,
+        ssl_context: ssl.SSLContext | None,
+        uds: str | os.PathLike[str] | None,
+        proxy: str | None,
+        max_reply_bytes: int,
     ) -> None:
         super().__init__(model_id, formatter=formatter, model_options=model_options)
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout should be a number of seconds above 0, not {timeout!r}")
         self.base_url: str = base_url
         self._timeout = timeout
-        self._clients = Clients(url, headers, http_client, max_in_flight)
+        if not isinstance(max_reply_bytes, int) or max_reply_bytes < 1:
+            raise ValueError(
+                f"max_reply_bytes should be a whole number from 1, not {max_reply_bytes!r}"
+            )
+        self._max_reply_bytes = max_reply_bytes
+        # With a client of the user's own, its environment is the client's matter.
+        route = route_to(
+            url,
+            ssl_context=ssl_context,
+            uds=uds,
+            proxy="" if proxy is None and http_client is not None else proxy,
+        )
+        self._clients = Clients(url, headers, http_client, max_in_flight, route)
         self._told: set[str] = set()  # options that were found to have no effect
 
     # What a backend adds.
@@ -191,14 +213,18 @@ class ServerBackend(Backend):
     ) -> None:
         limits = [each for each in (self._timeout, silence_timeout) if each is not None]
         exchange = Exchange(
-            sink, silence_timeout=min(limits, default=None), clock=current_host().time
+            sink,
+            silence_timeout=min(limits, default=None),
+            clock=current_host().time,
+            max_bytes=self._max_reply_bytes,
         )
         try:
             await exchange.run(send, url, body)
             sink.end()
         except BackendError as exc:
             exc.phase = exc.phase or exchange.phase
-            if isinstance(exc, BackendUnavailable):
+            hide_secrets(exc, self._clients.secrets)
+            if type(exc) is BackendUnavailable:
                 exc.message += f"; {self._advice_unavailable}"
             raise
 
@@ -313,7 +339,9 @@ class _PageSink(_Sink):
             return
         self.page += data
         if len(self.page) > _MAX_PAGE_BYTES:
-            raise ProtocolError(f"the answer is longer than {_MAX_PAGE_BYTES} bytes")
+            raise ReplyTooLarge(
+                f"the answer is longer than {_MAX_PAGE_BYTES} bytes", limit=_MAX_PAGE_BYTES
+            )
 
     def end(self) -> None:
         rest = self._lines.finish()
