@@ -1,15 +1,15 @@
 """A backend that answers as the test tells it to, and remembers what it was asked."""
 
 from collections import Counter
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import anyio
 
-from motet import Backend, BackendError, ReplyError, Request
-from motet import Reply as ReplyWriter
+from motet import ReplyError
 from motet._thunk.generation import Generation
 from motet._thunk.thunk import ModelOutputThunk
 from motet._values.states import GenerationState
+from motet.testing import Finish, ReplyOutcome, ScriptedBackend, ScriptedRequest, ScriptedStep
 
 GATE: Final = "wait"
 """A prompt that begins with this is answered when the test opens its gate."""
@@ -18,49 +18,41 @@ FAIL: Final = "fail"
 """A prompt that begins with this is answered with an error."""
 
 
-class ScriptedBackend(Backend):
+class EchoBackend(ScriptedBackend):
     """Answers every prompt with ``re: `` and the prompt; see `GATE` and `FAIL`.
 
     Attributes:
-        asked: the contents of the messages of every request, in the order of arrival.
-        open: how many requests are being answered.
         usage: what is reported for every answer.
+        answer: what is answered instead.
     """
 
-    provider: ClassVar[str] = "scripted"
-
     def __init__(self, **options: Any) -> None:
-        super().__init__("scripted-model", **options)
-        self.asked: list[list[str]] = []
-        self.open = 0
-        self.usage: dict[str, Any] | None = None
+        super().__init__(self._answer_to, **options)
+        self.usage: dict[str, Any] = {}
         self.answer: str | None = None
-        self.stopped: Counter[str] = Counter()
         self._gates: dict[str, anyio.Event] = {}
+
+    @property
+    def asked(self) -> list[list[str]]:
+        """The contents of the messages of every request, in the order of arrival."""
+        return [[message.content for message in each.messages] for each in self.requests]
+
+    @property
+    def stopped(self) -> Counter[str]:
+        """How often the reply to each prompt was cancelled."""
+        cancelled = (each for each in self.requests if each.outcome is ReplyOutcome.CANCELLED)
+        return Counter(each.prompt for each in cancelled)
 
     def gate(self, prompt: str) -> anyio.Event:
         """Return what the answer to *prompt* waits for."""
         return self._gates.setdefault(prompt, anyio.Event())
 
-    async def reply(self, request: Request, reply: ReplyWriter) -> None:
-        self.asked.append([message.content for message in request.messages])
-        prompt = request.messages[-1].content
-        self.open += 1
-        try:
-            if prompt.startswith(GATE):
-                await self.gate(prompt).wait()
-            if prompt.startswith(FAIL):
-                reply.feed("part")
-                raise ReplyError("scripted failure")
-            reply.feed(f"re: {prompt}" if self.answer is None else self.answer)
-            reply.finish(usage=self.usage)
-        except BackendError:
-            raise
-        except BaseException:
-            self.stopped[prompt] += 1
-            raise
-        finally:
-            self.open -= 1
+    def _answer_to(self, asked: ScriptedRequest) -> list[ScriptedStep]:
+        if asked.prompt.startswith(FAIL):
+            return ["part", ReplyError("scripted failure")]
+        text = f"re: {asked.prompt}" if self.answer is None else self.answer
+        wait = [self.gate(asked.prompt)] if asked.prompt.startswith(GATE) else []
+        return [*wait, text, Finish(usage=self.usage)]
 
 
 def answer(text: str, **usage: int) -> ModelOutputThunk[Any]:

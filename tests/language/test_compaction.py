@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from language.scripted import ScriptedBackend, answer, arrive, lose, pending
+from language.scripted import EchoBackend, answer, arrive, lose, pending
 from motet import (
     Backend,
     Context,
@@ -288,7 +288,7 @@ async def test_every_compactor_can_be_awaited() -> None:
 
 def summing(backend: Backend | None = None, **options: Any) -> LLMSummarizeCompactor:
     if backend is None:
-        backend = ScriptedBackend()
+        backend = EchoBackend()
         backend.answer = "in short"
     return LLMSummarizeCompactor(default_backend=backend, **options)
 
@@ -299,7 +299,7 @@ def texts(entries: Sequence[Any]) -> list[str]:
 
 @pytest.mark.anyio
 async def test_a_summary_stands_for_the_older_entries() -> None:
-    backend = ScriptedBackend()
+    backend = EchoBackend()
     backend.answer = "in short"
     ctx = chat(SYSTEM, USER, answer("hi"), "a {b}", "c")
     compactor = summing(backend, keep_n=1, pin_predicate=pin_system)
@@ -313,7 +313,7 @@ async def test_a_summary_stands_for_the_older_entries() -> None:
 
 @pytest.mark.anyio
 async def test_a_prompt_of_ones_own_is_filled_in() -> None:
-    backend = ScriptedBackend()
+    backend = EchoBackend()
     compactor = summing(backend, keep_n=0, prompt_template="{{x}} {conversation}!")
     await compactor.acompact(chat("{a}"))
     assert backend.asked == [["{x} user: {a}!"]]
@@ -321,7 +321,7 @@ async def test_a_prompt_of_ones_own_is_filled_in() -> None:
 
 @pytest.mark.anyio
 async def test_the_options_and_another_backend_are_used() -> None:
-    first, second = ScriptedBackend(), ScriptedBackend()
+    first, second = EchoBackend(), EchoBackend()
     compactor = summing(first, keep_n=0, model_options={ModelOption.SEED: 7})
     await compactor.acompact(chat("a"), backend=second)
     assert (len(first.asked), len(second.asked)) == (0, 1)
@@ -334,7 +334,7 @@ async def test_the_options_and_another_backend_are_used() -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("count", [0, 4, 5])
 async def test_a_short_conversation_stays_the_same_object(count: int) -> None:
-    backend = ScriptedBackend()
+    backend = EchoBackend()
     ctx = chat(*"abcde"[:count])
     assert await summing(backend).acompact(ctx) is ctx
     assert backend.asked == []
@@ -345,7 +345,7 @@ async def test_a_short_conversation_stays_the_same_object(count: int) -> None:
 async def test_a_summary_that_fails_leaves_the_conversation_and_a_warning(
     prompt: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    backend = ScriptedBackend()
+    backend = EchoBackend()
     backend.answer = " \n"
     ctx = chat("a", "b")
     compactor = summing(backend, keep_n=1, prompt_template=prompt)
@@ -357,7 +357,7 @@ async def test_a_summary_that_fails_leaves_the_conversation_and_a_warning(
 
 @pytest.mark.anyio
 async def test_a_summary_waits_for_the_older_answers_only() -> None:
-    backend = ScriptedBackend()
+    backend = EchoBackend()
     async with MelleaSession(backend, ChatContext()) as m:
         first, lost = await m.ainstruct("wait 1"), await m.ainstruct("fail 2")
         older = m.ctx
@@ -383,11 +383,11 @@ async def test_a_summary_waits_for_the_older_answers_only() -> None:
 
 @pytest.mark.anyio
 async def test_turns_that_are_added_meanwhile_are_kept_by_a_merge() -> None:
-    backend = ScriptedBackend()
+    backend = EchoBackend()
     async with MelleaSession(backend, ChatContext()) as m:
         for number in range(3):
             await m.achat(str(number))
-        summer = ScriptedBackend()
+        summer = EchoBackend()
         compactor = summing(summer, keep_n=0, prompt_template="wait{conversation:.0}")
 
         async def compact() -> None:
@@ -406,20 +406,20 @@ async def test_turns_that_are_added_meanwhile_are_kept_by_a_merge() -> None:
 
 @pytest.mark.anyio
 async def test_a_summary_that_is_given_up_is_stopped() -> None:
-    backend = ScriptedBackend()
+    backend = EchoBackend()
     compactor = summing(backend, keep_n=0, prompt_template="wait{conversation:.0}")
     async with anyio.create_task_group() as group:
         group.start_soon(compactor.acompact, chat("a"))
         await anyio.wait_all_tasks_blocked()
-        assert backend.open == 1
+        assert backend.open_replies == 1
         group.cancel_scope.cancel()
-    assert (backend.open, backend.stopped["wait"]) == (0, 1)
+    assert (backend.open_replies, backend.stopped["wait"]) == (0, 1)
 
 
 @pytest.mark.parametrize("loop", VIRTUAL_LOOPS.values(), ids=VIRTUAL_LOOPS)
 def test_a_summary_may_be_cancelled_anywhere(loop: Any) -> None:
     async def scenario() -> None:
-        backend = ScriptedBackend()
+        backend = EchoBackend()
         async with MelleaSession(backend, ChatContext()) as m:
             _ = await m.ainstruct("one")
             await summing(keep_n=0).acompact(m.ctx)
@@ -435,7 +435,7 @@ def test_a_summary_may_be_asked_for_without_await() -> None:
 
 @pytest.mark.anyio
 async def test_a_summary_may_be_asked_for_without_await_on_an_event_loop() -> None:
-    async with MelleaSession(ScriptedBackend(), ChatContext()) as m:
+    async with MelleaSession(EchoBackend(), ChatContext()) as m:
         first = await m.ainstruct("one")
         await first
         assert len(summing(keep_n=0).compact(m.ctx).as_list()) == 1
@@ -473,13 +473,13 @@ def test_a_wrong_argument_of_a_summary_is_named(
     arguments: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        LLMSummarizeCompactor(**{"default_backend": ScriptedBackend(), **arguments})
+        LLMSummarizeCompactor(**{"default_backend": EchoBackend(), **arguments})
 
 
 def test_the_prompt_of_a_summary_can_be_replaced_by_a_file(tmp_path: Any) -> None:
     (tmp_path / "default").mkdir()
     (tmp_path / "default" / "ContextSummary.jinja2").write_text("sum: {{ conversation }}")
     formatter = TemplateFormatter("m", template_path=tmp_path)
-    backend = ScriptedBackend(formatter=formatter)
+    backend = EchoBackend(formatter=formatter)
     summing(backend, keep_n=0).compact(chat("a"))
     assert backend.asked == [["sum: user: a"]]

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from language.scripted import ScriptedBackend, answer
+from language.scripted import EchoBackend, answer
 from motet import (
     CBlock,
     ChatMessage,
@@ -33,8 +33,8 @@ pytestmark = pytest.mark.anyio
 @asynccontextmanager
 async def chatting(
     ctx: Context | None = None, **options: Any
-) -> AsyncGenerator[tuple[MelleaSession, ScriptedBackend]]:
-    backend = ScriptedBackend()
+) -> AsyncGenerator[tuple[MelleaSession, EchoBackend]]:
+    backend = EchoBackend()
     async with MelleaSession(backend, ctx or ChatContext(), **options) as session:
         yield session, backend
 
@@ -213,7 +213,7 @@ async def test_a_cancelled_turn_between_does_not_stop_the_one_before() -> None:
         await anyio.wait_all_tasks_blocked()
         await between.cancel_generation()
         await anyio.wait_all_tasks_blocked()
-        assert backend.open == 1
+        assert backend.open_replies == 1
         backend.gate("wait 1").set()
         assert await third == "re: three"
         assert await first == "re: wait 1"
@@ -287,7 +287,7 @@ async def test_a_context_without_a_view_is_a_call_of_its_own() -> None:
 
 
 async def test_a_backend_leaves_the_context_as_it_was() -> None:
-    backend = ScriptedBackend()
+    backend = EchoBackend()
     ctx = ChatContext().add("a")
     thunk, after = await backend.generate_from_context(CBlock("b"), ctx)
     assert ctx.as_list() == ["a"]
@@ -298,7 +298,7 @@ async def test_a_backend_leaves_the_context_as_it_was() -> None:
 
 
 async def test_a_backend_may_make_messages_in_its_own_way() -> None:
-    class Shouting(ScriptedBackend):
+    class Shouting(EchoBackend):
         def to_messages(self, entries: Sequence[Any]) -> list[ChatMessage]:
             return [ChatMessage("user", str(entry).upper()) for entry in entries]
 
