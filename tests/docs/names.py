@@ -28,7 +28,13 @@ PAGE: Final = ROOT / "docs" / "names.md"
 LATER: Final = "later"
 
 # What has to stand in the table, by where it is imported from.
-_MODULES: Final = ("motet", "motet.functional", "motet.backends", "motet.model_ids")
+_MODULES: Final = (
+    "motet",
+    "motet.functional",
+    "motet.backends",
+    "motet.model_ids",
+    "motet.testing",
+)
 _SESSION: Final = "motet.MelleaSession"
 
 _CODE: Final = re.compile(r"`([^`]+)`")
@@ -93,11 +99,21 @@ def _wrong_with(row: Row) -> list[str]:
 
 
 def _public() -> list[tuple[str, str]]:
-    names = [
-        (module, name) for module in _MODULES for name in importlib.import_module(module).__all__
-    ]
+    names = [(module, name) for module in _MODULES for name in _exported(module)]
     methods = [name for name in dir(_imported(_SESSION)) if not name.startswith("_")]
     return names + [(_SESSION, name) for name in methods]
+
+
+def _exported(module: str) -> list[str]:
+    """Return what a module exports: what it lists, or else imports under its own name on purpose."""
+    imported = importlib.import_module(module)
+    listed: list[str] | None = getattr(imported, "__all__", None)
+    if listed is not None:
+        return listed
+    assert imported.__file__ is not None
+    tree = ast.parse(Path(imported.__file__).read_text(encoding="utf-8"))
+    froms = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    return [alias.asname for node in froms for alias in node.names if alias.asname]
 
 
 def _can_be_imported(place: str, name: str) -> bool:
