@@ -32,7 +32,6 @@ def test_a_module_that_never_was_is_what_it_always_is() -> None:
         ("mellea.stdlib.requirements", "ALoraRequirement"),
         ("mellea.stdlib.requirements", "python_plotting_requirements"),
         ("mellea.stdlib.requirements.requirement", "ALoraRequirement"),
-        ("mellea.stdlib.sampling", "BudgetForcingSamplingStrategy"),
         ("mellea.stdlib.sampling", "SamplingPreset"),
         ("mellea.plugins", "hook"),
         ("mellea.plugins.registry", "register"),

@@ -137,6 +137,9 @@ if TYPE_CHECKING:
     from ._programs.markdown import as_markdown_list as as_markdown_list
     from ._programs.markdown import is_markdown_list as is_markdown_list
     from ._programs.markdown import is_markdown_table as is_markdown_table
+    from ._programs.sampling.budget_forcing import (
+        BudgetForcingSamplingStrategy as BudgetForcingSamplingStrategy,
+    )
     from ._programs.sampling.likeness import (
         MajorityVotingStrategyForMath as MajorityVotingStrategyForMath,
     )
@@ -154,6 +157,7 @@ __version__ = "0.1.0"
 _LATER = {
     "AsyncGenerativeStub": "._programs.generative.stub",
     "BestOfNSamplingStrategy": "._programs.sampling.voting",
+    "BudgetForcingSamplingStrategy": "._programs.sampling.budget_forcing",
     "GenerativeStub": "._programs.generative.stub",
     "LLMSummarizeCompactor": "._programs.summary",
     "MBRDRougeLStrategy": "._programs.sampling.likeness",
@@ -183,6 +187,7 @@ __all__ = [
     "BackendUnavailable",
     "BaseSamplingStrategy",
     "BestOfNSamplingStrategy",
+    "BudgetForcingSamplingStrategy",
     "CBlock",
     "CertificateError",
     "ChatContext",

@@ -17,7 +17,7 @@ import anyio
 import attrs
 
 from ..._language.component import Component, unfinished_parts
-from ..._language.context import Context, SimpleContext
+from ..._language.context import Context, ContextT, SimpleContext
 from ..._language.instruction import Instruction
 from ..._language.requirement import Requirement
 from ..._thunk.fanout import check_mots
@@ -130,6 +130,29 @@ class BaseSamplingStrategy(SamplingStrategy):
     ) -> int:
         """Return the index of the attempt to choose when none met all requirements."""
 
+    async def generate(
+        self,
+        action: Any,
+        context: ContextT,
+        backend: Backend,
+        *,
+        format: Any = None,
+        model_options: Mapping[str, Any] | None = None,
+        tool_calls: bool = False,
+    ) -> tuple[Thunk, ContextT]:
+        """Start one attempt; return its thunk and the context with both added.
+
+        A subclass may override it, to ask in another way than by a conversation. Its arguments
+        and errors are those of `Backend.generate_from_context`.
+        """
+        return await backend.generate_from_context(
+            action,
+            context,
+            format=format,
+            model_options=model_options,
+            tool_calls=tool_calls,
+        )
+
     async def sample(
         self,
         action: Any,
@@ -195,6 +218,7 @@ class BaseSamplingStrategy(SamplingStrategy):
             not self.required(requirements)
             and self.concurrency_budget == 1
             and type(self).sample is BaseSamplingStrategy.sample
+            and type(self).generate is BaseSamplingStrategy.generate
         )
 
 
@@ -307,9 +331,10 @@ class _Sampling:
         return False
 
     async def _attempt(self, action: Any, context: Context) -> _Attempt:
-        thunk, new_context = await self.backend.generate_from_context(
+        thunk, new_context = await self.strategy.generate(
             action,
             context,
+            self.backend,
             format=self.format,
             model_options=self.model_options,
             tool_calls=self.tool_calls,

@@ -3,17 +3,19 @@
 from motet import SamplingResult as SamplingResult
 from motet import SamplingStrategy as SamplingStrategy
 
-from ..._left_out import LATER, PYTHON, named
+from ..._left_out import PYTHON, named
 from .base import BaseSamplingStrategy as BaseSamplingStrategy
 from .base import MultiTurnStrategy as MultiTurnStrategy
 from .base import RejectionSamplingStrategy as RejectionSamplingStrategy
 from .base import RepairTemplateStrategy as RepairTemplateStrategy
+from .budget_forcing import BudgetForcingSamplingStrategy as BudgetForcingSamplingStrategy
 from .majority_voting import MajorityVotingStrategyForMath as MajorityVotingStrategyForMath
 from .majority_voting import MBRDRougeLStrategy as MBRDRougeLStrategy
 from .sofai import SOFAISamplingStrategy as SOFAISamplingStrategy
 
 __all__ = [
     "BaseSamplingStrategy",
+    "BudgetForcingSamplingStrategy",
     "MBRDRougeLStrategy",
     "MajorityVotingStrategyForMath",
     "MultiTurnStrategy",
@@ -27,7 +29,6 @@ __all__ = [
 __getattr__ = named(
     __name__,
     {
-        "BudgetForcingSamplingStrategy": LATER,
         "ModelFriendlyFeedbackFormatter": PYTHON,
         "ModelFriendlyRepairStrategy": PYTHON,
         "SamplingPreset": PYTHON,

@@ -1,5 +1,5 @@
-"""Thinking for as long as the budget says; not yet."""
+"""Thinking for as long as the budget says."""
 
-from ..._left_out import LATER, named
+from motet import BudgetForcingSamplingStrategy as BudgetForcingSamplingStrategy
 
-__getattr__ = named(__name__, {"BudgetForcingSamplingStrategy": LATER})
+__all__ = ["BudgetForcingSamplingStrategy"]
