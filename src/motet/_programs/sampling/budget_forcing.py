@@ -71,12 +71,12 @@ class BudgetForcingSamplingStrategy(RejectionSamplingStrategy):
                 check_budget(name, budget)
         self.think_max_tokens = think_max_tokens
         self.answer_max_tokens = answer_max_tokens
-        self.start_think_token = start_think_token or ""
-        self.end_think_token = end_think_token or ""
-        self.begin_response_token = begin_response_token or ""
-        self.end_response_token = end_response_token or ""
-        self.think_more_suffix = think_more_suffix or ""
-        self.answer_suffix = answer_suffix or ""
+        self.start_think_token: str = start_think_token or ""
+        self.end_think_token: str = end_think_token or ""
+        self.begin_response_token: str = begin_response_token or ""
+        self.end_response_token: str = end_response_token or ""
+        self.think_more_suffix: str = think_more_suffix or ""
+        self.answer_suffix: str = answer_suffix or ""
 
     async def generate(
         self,
