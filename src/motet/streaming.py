@@ -2,7 +2,7 @@
 
 `stream_with_chunking` runs in the background and tells what happens as events; `stream` runs
 on the task of whoever iterates over it. Both stop the request at the first chunk that a
-requirement refuses.
+requirement refuses, and with ``attempts=`` try again.
 """
 
 from ._programs.streaming.chunked import StreamChunkingResult as StreamChunkingResult
@@ -15,6 +15,10 @@ from ._programs.streaming.events import QuickCheckEvent as QuickCheckEvent
 from ._programs.streaming.events import RetryEvent as RetryEvent
 from ._programs.streaming.events import StreamEvent as StreamEvent
 from ._programs.streaming.events import StreamingDoneEvent as StreamingDoneEvent
+from ._programs.streaming.repair import FailedAttempt as FailedAttempt
+from ._programs.streaming.repair import GoOn as GoOn
+from ._programs.streaming.repair import StartOver as StartOver
+from ._programs.streaming.repair import StreamRepair as StreamRepair
 from ._programs.streaming.streamer import Streamer as Streamer
 from ._programs.streaming.streamer import stream as stream
 from ._wire.chunking import Chunker as Chunker
@@ -36,7 +40,9 @@ __all__ = [
     "ChunkingStrategy",
     "CompletedEvent",
     "ErrorEvent",
+    "FailedAttempt",
     "FullValidationEvent",
+    "GoOn",
     "JSONValueChunker",
     "LineChunker",
     "ParagraphChunker",
@@ -46,8 +52,10 @@ __all__ = [
     "RetryEvent",
     "SentenceChunker",
     "SentenceChunking",
+    "StartOver",
     "StreamChunkingResult",
     "StreamEvent",
+    "StreamRepair",
     "Streamer",
     "StreamingDoneEvent",
     "WordChunker",

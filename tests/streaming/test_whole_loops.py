@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from motet import CBlock, SimpleContext
 from motet._programs.streaming.chunked import StreamChunkingResult, stream_with_chunking
 from motet._programs.streaming.events import CompletedEvent, StreamEvent
+from motet._programs.streaming.repair import GoOn, StartOver, StreamRepair
 from motet._programs.streaming.streamer import stream
 from motet.testing import ScriptedBackend, ScriptedStep
 from motet.testing.sweep import cancel_everywhere
@@ -58,12 +59,15 @@ def test_a_run_ends_with_its_event_loop(loop: Loop) -> None:
 
 
 def sweep(
-    loop: Loop, scenario: Callable[[ScriptedBackend], Awaitable[object]], patience: float = 0.0
+    loop: Loop,
+    scenario: Callable[[ScriptedBackend], Awaitable[object]],
+    patience: float = 0.0,
+    steps: Sequence[ScriptedStep] = STEPS,
 ) -> None:
     backends: list[ScriptedBackend] = []
 
     async def begin() -> None:
-        backends.append(ScriptedBackend([STEPS]))
+        backends.append(ScriptedBackend([steps]))
         await scenario(backends[-1])
 
     async def nothing_runs() -> None:
@@ -142,6 +146,48 @@ def test_a_streamer_without_a_block_cancelled_everywhere(loop: Loop) -> None:
             pass
 
     sweep(loop, scenario, patience=10.0)
+
+
+@pytest.mark.parametrize("repair", [StartOver(), GoOn()])
+def test_a_repair_cancelled_everywhere(loop: Loop, repair: StreamRepair) -> None:
+    async def scenario(backend: ScriptedBackend) -> None:
+        backend.script([["Two. ", 1.0, "Three. "]])
+        requirements = [*slow(), Scripted({"Bad.": "fail"}, name="t")]
+        result = await stream_with_chunking(
+            GO,
+            backend,
+            SimpleContext(),
+            requirements=requirements,
+            attempts=2,
+            repair=repair,
+        )
+        try:
+            async with result:
+                async for _ in result.astream():
+                    pass
+                await result.acomplete()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await last_is_terminal(result)
+
+    sweep(loop, scenario, steps=["One. ", 1.0, "Bad. ", 1.0, "Never. "])
+
+
+def test_a_repair_of_a_streamer_cancelled_everywhere(loop: Loop) -> None:
+    async def scenario(backend: ScriptedBackend) -> None:
+        backend.script([["Two. ", 1.0, "Three. "]])
+        async with await stream(
+            GO,
+            backend,
+            SimpleContext(),
+            chunking="sentence",
+            requirements=[*slow(), Scripted({"Bad.": "fail"}, name="t")],
+            attempts=2,
+        ) as chunks:
+            async for _ in chunks:
+                pass
+
+    sweep(loop, scenario, steps=["One. ", 1.0, "Bad. ", 1.0, "Never. "])
 
 
 # Cut anywhere, by hypothesis: both forms, the same text.

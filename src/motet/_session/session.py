@@ -60,6 +60,8 @@ if TYPE_CHECKING:
     from .._language.requirement import Requirement, ValidationResult
     from .._language.schema import Format
     from .._programs.sampling.result import SamplingResult
+    from .._programs.streaming.chunked import ChunkingOptions, StreamChunkingResult
+    from .._programs.streaming.streamer import Streamer, StreamOptions
     from .._values.metadata import GenerateLog
 
 _log: Final = logging.getLogger("motet")
@@ -414,6 +416,48 @@ class MelleaSession(BlockingMethods):
         chosen = chosen_output(obj, transformation, messages)
         self._append(chosen)
         return chosen.tool_output
+
+    async def stream_with_chunking(
+        self, action: Any, **options: Unpack[ChunkingOptions]
+    ) -> StreamChunkingResult:
+        """Say something and have the answer validated chunk by chunk while it arrives.
+
+        As `motet.streaming.stream_with_chunking` with the session's backend and context, except
+        that the run belongs to the session and ends with it, whoever has forgotten it. The
+        context stays as it is.
+
+        Args:
+            action: what to say.
+            options: the keywords of `motet.streaming.stream_with_chunking`.
+
+        Raises:
+            SessionClosed: the session has ended.
+            TypeError, ValueError, RuntimeError: as that function.
+        """
+        # Loaded when it is first used: most programs never do.
+        from .._programs.streaming.chunked import stream_with_chunking
+
+        with self._owner().current():
+            return await stream_with_chunking(action, self.backend, self.ctx, **options)
+
+    async def stream(self, action: Any, **options: Unpack[StreamOptions]) -> Streamer:
+        """Say something and return an iterator over validated chunks of the answer.
+
+        As `motet.streaming.stream` with the session's backend and context, except that its
+        request belongs to the session and ends with it.
+
+        Args:
+            action: what to say.
+            options: the keywords of `motet.streaming.stream`.
+
+        Raises:
+            SessionClosed: the session has ended.
+            TypeError, ValueError, RuntimeError: as that function.
+        """
+        from .._programs.streaming.streamer import stream
+
+        with self._owner().current():
+            return await stream(action, self.backend, self.ctx, **options)
 
     def _start(self, action: Any, **options: Any) -> ModelOutputThunk[Any]:
         """Start a generation and append its turn. Not a checkpoint, so no turn is lost."""

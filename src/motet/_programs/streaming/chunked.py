@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypedDict
 
 import anyio.lowlevel
 
@@ -22,17 +22,29 @@ from ..._values.errors import GenerationCancelled
 from ..._values.states import GENERATION, GenerationSignal, GenerationState, advance
 from ..._wire.chunking import ChunkingStrategy, chunker_of
 from .engine import Requirements, Run, begin_run
-from .events import ChunkEvent, StreamEvent
+from .events import StreamEvent
 from .log import Log
 
 if TYPE_CHECKING:
     from ..._language.context import Context
     from ..._language.requirement import PartialValidationResult, Requirement, ValidationResult
     from ...backends.base import Backend
+    from .repair import FailedAttempt, StreamRepair
 
 # Text that came in one piece may hold thousands of chunks, and a validator need not wait
 # for anything: others want to run, too. A checkpoint for each would double the cost.
 _CHECKPOINT_EVERY: Final = 32  # events
+
+
+class ChunkingOptions(TypedDict, total=False):
+    """The keywords of `stream_with_chunking`."""
+
+    requirements: Requirements
+    chunking: str | ChunkingStrategy
+    validation_backend: Backend | None
+    model_options: Mapping[str, Any] | None
+    attempts: int
+    repair: StreamRepair | None
 
 
 async def stream_with_chunking(
@@ -44,6 +56,8 @@ async def stream_with_chunking(
     chunking: str | ChunkingStrategy = "sentence",
     validation_backend: Backend | None = None,
     model_options: Mapping[str, Any] | None = None,
+    attempts: int = 1,
+    repair: StreamRepair | None = None,
 ) -> StreamChunkingResult:
     """Start a generation whose text is cut into chunks and validated while it arrives.
 
@@ -60,6 +74,11 @@ async def stream_with_chunking(
         validation_backend: what requirements are given to ask a model with; *backend*
             without it.
         model_options: options for the call.
+        attempts: how often the model may be asked: after a chunk that is not valid the
+            request is stopped and the next attempt begins, as it does after a reply that is
+            not valid as a whole, unless *repair* keeps text.
+        repair: what the next attempt is asked, and whether it goes on behind the text that
+            was validated (`GoOn`) or from the beginning (`StartOver`, the default).
 
     Raises:
         ValueError: there is no such *chunking*, or an option is wrong.
@@ -74,10 +93,12 @@ async def stream_with_chunking(
         action,
         backend,
         ctx,
-        cutter=strategy.begin(),
+        new_cutter=strategy.begin,
         requirements=requirements,
         validation_backend=validation_backend,
         model_options=model_options,
+        attempts=attempts,
+        repair=repair,
         caller="stream_with_chunking()",
     )
     return StreamChunkingResult(run)
@@ -208,6 +229,16 @@ class StreamChunkingResult:
         return self._run.failures
 
     @property
+    def attempts_used(self) -> int:
+        """How often the model was asked, so far."""
+        return self._run.attempt
+
+    @property
+    def failed_attempts(self) -> list[FailedAttempt]:
+        """The attempts that were given up for another one, oldest first."""
+        return self._run.given_up
+
+    @property
     def as_thunk(self) -> ModelOutputThunk[str]:
         """A computed thunk of `full_text`, with the facts about the generation.
 
@@ -262,8 +293,8 @@ class StreamChunkingResult:
         self._events.close()
 
     def _tell(self, event: StreamEvent) -> None:
-        if isinstance(event, ChunkEvent):
-            self._chunks.add(event.text)
+        for chunk in self._run.standing(event):
+            self._chunks.add(chunk)
         self._events.add(event)
 
 

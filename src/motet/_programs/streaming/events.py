@@ -94,10 +94,14 @@ class RetryEvent(StreamEvent):
     Attributes:
         attempt: which one, counted from 1.
         reason: why the one before it was given up.
+        void_from: from which character on the text that was released is void; all of it if 0.
+        chunk_index: the first chunk that is void; chunks are counted on from here.
     """
 
     attempt: int
     reason: str
+    void_from: int = 0
+    chunk_index: int = 0
 
 
 @dataclass(slots=True)

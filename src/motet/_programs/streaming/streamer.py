@@ -7,22 +7,34 @@ validated when it is asked for, so a slow reader slows its validators down.
 from __future__ import annotations
 
 import uuid
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 import anyio.lowlevel
 
 from ..._values.errors import SingleReaderError
 from ..._wire.chunking import Chunker, ChunkingStrategy, resolve_chunking_strategy
 from .engine import Requirements, Run, begin_run
-from .events import ChunkEvent
 
 if TYPE_CHECKING:
     from ..._language.context import Context
     from ..._language.requirement import PartialValidationResult, Requirement, ValidationResult
     from ..._thunk.thunk import ModelOutputThunk
     from ...backends.base import Backend
+    from .repair import FailedAttempt, StreamRepair
+
+
+class StreamOptions(TypedDict, total=False):
+    """The keywords of `stream`."""
+
+    requirements: Requirements
+    chunking: str | ChunkingStrategy | None
+    validation_backend: Backend | None
+    model_options: Mapping[str, Any] | None
+    attempts: int
+    repair: StreamRepair | None
 
 
 async def stream(
@@ -34,6 +46,8 @@ async def stream(
     requirements: Requirements = None,
     validation_backend: Backend | None = None,
     model_options: Mapping[str, Any] | None = None,
+    attempts: int = 1,
+    repair: StreamRepair | None = None,
 ) -> Streamer:
     """Start a generation whose reader gets chunks that were validated.
 
@@ -51,6 +65,11 @@ async def stream(
         validation_backend: what requirements are given to ask a model with; *backend*
             without it.
         model_options: options for the call.
+        attempts: how often the model may be asked: after a chunk that is not valid the
+            request is stopped and the next attempt begins, as it does after a reply that is
+            not valid as a whole, unless *repair* keeps text.
+        repair: what the next attempt is asked, and whether it goes on behind the text that
+            was validated (`GoOn`) or from the beginning (`StartOver`, the default).
 
     Raises:
         ValueError: there is no such *chunking*, or an option is wrong.
@@ -65,10 +84,12 @@ async def stream(
         action,
         backend,
         ctx,
-        cutter=None if strategy is None else Chunker(strategy),
+        new_cutter=lambda: None if strategy is None else Chunker(strategy),
         requirements=requirements,
         validation_backend=validation_backend,
         model_options=model_options,
+        attempts=attempts,
+        repair=repair,
         caller="stream()",
     )
     return Streamer(run)
@@ -88,6 +109,7 @@ class Streamer(AsyncIterator[str]):
         self._run = run
         self._reading = False
         self._told = False  # of the error
+        self._chunks: deque[str] = deque()  # that stand, and were not asked for
         self.streaming_id: str = str(uuid.uuid4())
 
     def __aiter__(self) -> Self:
@@ -113,9 +135,10 @@ class Streamer(AsyncIterator[str]):
         self._reading = True
         try:
             await anyio.lowlevel.checkpoint()
-            while (event := await run.step()) is not None:
-                if isinstance(event, ChunkEvent):
-                    return event.text
+            while not self._chunks and (event := await run.step()) is not None:
+                self._chunks.extend(run.standing(event))
+            if self._chunks:
+                return self._chunks.popleft()
         finally:
             self._reading = False
             if run.interrupted:
@@ -169,6 +192,16 @@ class Streamer(AsyncIterator[str]):
     def streaming_failures(self) -> list[tuple[Requirement, PartialValidationResult]]:
         """The requirements that called a chunk ``"fail"``, with what they said, in their order."""
         return self._run.failures
+
+    @property
+    def attempts_used(self) -> int:
+        """How often the model was asked, so far."""
+        return self._run.attempt
+
+    @property
+    def failed_attempts(self) -> list[FailedAttempt]:
+        """The attempts that were given up for another one, oldest first."""
+        return self._run.given_up
 
     @property
     def full_text(self) -> str:

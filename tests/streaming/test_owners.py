@@ -1,0 +1,72 @@
+"""Whose a run is: one that a session started ends with the session."""
+
+import anyio
+import pytest
+
+import motet
+from motet.testing import NEVER, ScriptedBackend
+from streaming.validators import Scripted
+from virtual_time import on_virtual_time
+
+pytestmark = [pytest.mark.anyio, on_virtual_time]
+
+REPLY = ["One. ", "Bad. ", NEVER]
+
+
+async def test_an_abandoned_result_ends_with_its_session() -> None:
+    backend = ScriptedBackend([REPLY])
+    async with motet.open_session(backend) as m:
+        result = await m.stream_with_chunking("count", requirements=[Scripted()])
+        await anyio.sleep(1)
+        assert backend.open_replies == 1
+    backend.assert_idle()
+    with pytest.raises(motet.GenerationCancelled):
+        await result.acomplete()
+    assert result.full_text == "One. Bad."
+
+
+async def test_so_does_one_that_is_in_its_second_attempt() -> None:
+    backend = ScriptedBackend([REPLY, ["Two. ", NEVER]])
+    async with motet.open_session(backend) as m:
+        result = await m.stream_with_chunking(
+            "count", requirements=[Scripted({"Bad.": "fail"})], attempts=2
+        )
+        await anyio.sleep(1)
+        assert result.attempts_used == 2
+        assert backend.open_replies == 1
+    backend.assert_idle()
+
+
+async def test_a_streamer_of_a_session_ends_with_it() -> None:
+    backend = ScriptedBackend([REPLY])
+    async with motet.open_session(backend) as m:
+        chunks = await m.stream("count", chunking="sentence")
+        assert await anext(chunks) == "One."
+    backend.assert_idle()
+    with pytest.raises(motet.GenerationCancelled):
+        async for _ in chunks:
+            pass
+
+
+async def test_a_session_that_has_ended_starts_none() -> None:
+    async with motet.open_session(ScriptedBackend([REPLY])) as m:
+        pass
+    with pytest.raises(motet.SessionClosed):
+        await m.stream_with_chunking("count")
+    with pytest.raises(motet.SessionClosed):
+        await m.stream("count")
+
+
+async def test_the_context_of_the_session_is_said_and_stays_as_it_is() -> None:
+    backend = ScriptedBackend(["Hello.", "One. Two. "])
+    async with motet.open_session(backend, ctx=motet.ChatContext()) as m:
+        await m.achat("Hi.")
+        before = m.ctx
+        async with await m.stream_with_chunking("count") as result:
+            assert [chunk async for chunk in result.astream()] == ["One.", "Two."]
+        assert m.ctx is before
+    assert [message.content for message in backend.requests[1].messages] == [
+        "Hi.",
+        "Hello.",
+        "count",
+    ]
