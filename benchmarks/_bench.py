@@ -20,6 +20,7 @@ from benchmarks._contenders import CONTENDERS, Contender
 from benchmarks._processes import Control, Job, Param, Sample, SampleFailed, Worker
 
 MOTET: Final = "motet"  # the name and the role
+MOTET_OPENAI: Final = "motet openai"  # the same role, over the other protocol
 BARE: Final = "bare"
 PEER: Final = "peer"
 
@@ -36,6 +37,11 @@ class Key:
 
     def __str__(self) -> str:
         return f"{self.contender} on {self.loop}"
+
+    @property
+    def protocol(self) -> str:
+        """What to add to the name of a case, if it is not the usual protocol."""
+        return ", OpenAI" if self.contender == MOTET_OPENAI else ""
 
 
 @attrs.define
@@ -68,6 +74,10 @@ class Samples:
             if other.loop == key.loop and CONTENDERS[other.contender].role == to
         ]
         return self.best(key, name) / min(others) if others else None
+
+    def ours(self) -> Iterator[Key]:
+        """The keys of motet that gave samples, whatever protocol it spoke."""
+        return (key for key in self.taken if CONTENDERS[key.contender].role == MOTET)
 
     def of(self, contender: str) -> Iterator[Key]:
         """The keys of one contender that gave samples."""

@@ -115,6 +115,13 @@ async def _open_motet(url: str, model: str) -> AsyncGenerator[Client]:
         yield MotetClient(session, motet.wait_for_all_mots)
 
 
+@asynccontextmanager
+async def _open_motet_openai(url: str, model: str) -> AsyncGenerator[Client]:
+    motet = importlib.import_module("motet")
+    async with motet.open_session("openai", model, base_url=f"{url}/v1") as session:
+        yield MotetClient(session, motet.wait_for_all_mots)
+
+
 # --- bare httpx2 ---------------------------------------------------------------------
 
 
@@ -339,6 +346,7 @@ CONTENDERS: Final[Mapping[str, Contender]] = {
     contender.name: contender
     for contender in (
         Contender("motet", "motet", "motet", _open_motet),
+        Contender("motet openai", "motet", "motet", _open_motet_openai),
         Contender("httpx2 lines", "bare", "httpx2", _open_httpx_lines),
         Contender("httpx2 bytes", "bare", "httpx2", _open_httpx_bytes),
         Contender("raw asyncio", "floor", "asyncio", _open_raw_asyncio, ASYNCIO_LOOPS),

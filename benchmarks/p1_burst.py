@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from benchmarks._bench import BARE, MOTET, PEER, Bench, Samples
+from benchmarks._bench import BARE, PEER, Bench, Samples
 from benchmarks._contenders import CONTENDERS
 from benchmarks._loops import run
 from benchmarks._pacing import WARM_UP, Pacing, parse_model
@@ -71,8 +71,13 @@ def judge_ratio(
     whom = "bare httpx2" if to == BARE else "the best peer"
     return [
         Verdict(
-            measure_id, case, key.loop, f"{ratio:.2f}", f"<= {limit:g} x {whom}", ratio <= limit
+            measure_id,
+            case + key.protocol,
+            key.loop,
+            f"{ratio:.2f}",
+            f"<= {limit:g} x {whom}",
+            ratio <= limit,
         )
-        for key in samples.of(MOTET)
+        for key in samples.ours()
         if (ratio := samples.ratio(key, name, to)) is not None
     ]

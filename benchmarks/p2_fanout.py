@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from benchmarks._bench import MOTET, Bench, Key, Samples
+from benchmarks._bench import Bench, Key, Samples
 from benchmarks._contenders import CONTENDERS, Client
 from benchmarks._loops import run
 from benchmarks._pacing import WARM_UP, Pacing
@@ -89,7 +89,7 @@ def measure(bench: Bench) -> Report:
         report.samples[f"N={calls}"] = samples
         title = f"{ID}: {calls:,} {TITLE} (ideal {IDEAL:.2f} s)"
         report.tables.append(samples_table(title, samples, COLUMNS, compared=CPU))
-    for key in samples_few.of(MOTET):
+    for key in samples_few.ours():
         report.verdicts += _judge(key, samples_few, few)
         report.verdicts.append(_judge_growth(key, samples_few, samples_many, few, many))
     return report
@@ -101,7 +101,7 @@ def _judge(key: Key, samples: Samples, calls: int) -> list[Verdict]:
     return [
         Verdict(
             ID,
-            f"N={calls:,}, wall",
+            f"N={calls:,}, wall{key.protocol}",
             key.loop,
             f"{wall:.2f} s",
             f"<= {WALL_LIMIT * IDEAL:.2f} s",
@@ -109,7 +109,7 @@ def _judge(key: Key, samples: Samples, calls: int) -> list[Verdict]:
         ),
         Verdict(
             ID,
-            f"N={calls:,}, CPU a call",
+            f"N={calls:,}, CPU a call{key.protocol}",
             key.loop,
             f"{cpu * 1e3:.2f} ms",
             f"<= {CPU_LIMIT * 1e3:g} ms",
@@ -121,7 +121,7 @@ def _judge(key: Key, samples: Samples, calls: int) -> list[Verdict]:
 def _judge_growth(
     key: Key, samples_few: Samples, samples_many: Samples, few: int, many: int
 ) -> Verdict:
-    case = f"N={many:,}, CPU a call"
+    case = f"N={many:,}, CPU a call{key.protocol}"
     target = f"<= {GROWTH_LIMIT:g} x N={few:,}"
     if key not in samples_many.taken:
         return Verdict(ID, case, key.loop, samples_many.failed.get(key, ""), target, met=False)
