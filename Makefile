@@ -79,6 +79,11 @@ bench: $(VENV)/.test-installed  ## run the benchmarks; ARGS is passed on
 plugin-matrix: $(VENV)/.test-installed  ## try the pytest plugin with pytest 8 and 9, with and without other plugins
 	$(BIN)/python tests/outside/matrix.py
 
+# Not of the tests: the packages are large, and a real server takes its time.
+real-servers: $(VENV)/.test-installed  ## try the backends on real model servers, which it installs; ARGS="-k cancel"
+	@$(PIP_INSTALL) xllamacpp gguf
+	MOTET_REAL_SERVERS=1 $(BIN)/python -m pytest -n0 -s tests/real_servers $(ARGS)
+
 docs:  ## list the pages of the documentation; they are plain Markdown
 	@ls $(wildcard README.md compat/README.md docs/*.md)
 

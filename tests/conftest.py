@@ -7,6 +7,9 @@ from loops import anyio_backend as anyio_backend
 
 # Checked by mypy, never run.
 collect_ignore = ["typing"]
+# They need packages that are not the tests' own; `make real-servers` runs them.
+if "MOTET_REAL_SERVERS" not in os.environ:
+    collect_ignore.append("real_servers")
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and with them the
 # programs that they start and interrupt.

@@ -321,7 +321,8 @@ class ChatRecord:
             ReplyError: the server reports an error.
         """
         # The pieces between the first and the last say the same of the model again.
-        if "id" not in self._facts or "model" not in self._facts or chunk.system_fingerprint:
+        facts = self._facts
+        if "id" not in facts or "model" not in facts or chunk.usage is not None:
             self._add_facts(chunk)
         if chunk.usage is not None:
             self._usage = chunk.usage
