@@ -36,6 +36,9 @@ def test_an_object_may_be_given_by_name() -> None:
 
     shown: Any = Shown()
     assert shown.content_as_string() == "Ada"
+    one: Any = Customer()
+    mify(one, stringify_func=lambda: f"this is {one.name}")
+    assert one.content_as_string() == "this is Ada"
 
 
 NO_ATTEMPTS: Any = {name: [] for name in ("generations", "validations", "actions", "contexts")}

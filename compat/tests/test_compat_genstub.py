@@ -7,6 +7,7 @@ from typing import Any, Literal
 import pydantic
 import pytest
 
+import mellea
 import motet
 from mellea.stdlib.components.genstub import (
     ArgPreconditionRequirement,
@@ -24,7 +25,7 @@ from mellea.stdlib.components.genstub import (
     generative,
     get_argument,
 )
-from motet import ComponentParseError, ModelOutputThunk, Requirement, SimpleContext
+from motet import ChatContext, ComponentParseError, ModelOutputThunk, Requirement, SimpleContext
 from motet.testing import ScriptedBackend
 
 
@@ -57,6 +58,30 @@ async def test_an_async_function_returns_what_the_model_says() -> None:
     assert isinstance(amood, AsyncGenerativeStub)
     async with answering("good") as m:
         assert await amood(m, text="hi") == "good"
+
+
+@pytest.mark.anyio
+async def test_an_async_function_warns_of_conversations(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with answering("good", "bad", "good") as m:
+        await amood(m, text="hi")
+        assert "stale contexts" not in caplog.text
+        m.ctx = ChatContext()
+        await amood(m=m, text="hi")
+        await amood(context=ChatContext(), backend=m.backend, text="hi")
+    assert sum("stale contexts" in each.getMessage() for each in caplog.records) == 2
+
+
+@pytest.mark.anyio
+async def test_an_argument_may_be_a_reply_on_its_way() -> None:
+    # Both kinds: one waits in place for it, the other passes it on.
+    m = mellea.MelleaSession(ScriptedBackend(["late", '{"result": "good"}', '{"result": "bad"}']))
+    async with m:
+        late = await m.ainstruct("x")
+        assert mood(m, text=late) == "good"
+        assert late.is_computed()
+        assert await amood(m, text=late) == "bad"
 
 
 def test_an_answer_of_another_type_is_the_error_of_pydantic() -> None:

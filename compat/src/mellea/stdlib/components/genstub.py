@@ -20,6 +20,8 @@ from motet import (
     TemplateRepresentation,
 )
 
+from ... import _async_calls, _implicit
+
 __all__ = [
     "ArgPreconditionRequirement",
     "Argument",
@@ -104,7 +106,13 @@ class AsyncGenerativeStub(GenerativeStub[P, R], motet.AsyncGenerativeStub[P, R])
 
         def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
             """Return a coroutine that asks the model; see `motet.AsyncGenerativeStub`."""
-            return _unwrapping(motet.AsyncGenerativeStub.__call__(self, *args, **kwargs))
+            call = motet.AsyncGenerativeStub.__call__(self, *args, **kwargs)
+            asked = next((kwargs[name] for name in ("m", "context") if kwargs.get(name)), None)
+            if asked is None:
+                asked = args[0]
+            if _implicit.allowed() and getattr(asked, "implicit_wait", True):
+                _implicit.bestow()
+            return _warning(getattr(asked, "ctx", asked), call)
 
 
 # A function that returns a coroutine fits both; type checkers take the first.
@@ -142,7 +150,8 @@ def _wait_for(values: Any) -> None:
             str(value)
 
 
-async def _unwrapping(call: Coroutine[Any, Any, Any]) -> Any:
+async def _warning(context: Any, call: Coroutine[Any, Any, Any]) -> Any:
+    _async_calls.warn_of(context)
     try:
         return await call
     except ReplyMismatch as exc:

@@ -1,5 +1,6 @@
 """Any object becomes one that a model can be asked about, or be asked to change."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
@@ -27,4 +28,16 @@ def mify(obj: Any = None, **way: Any) -> Any:
     Raises:
         TypeError: it cannot be given methods, or there is no such option.
     """
-    return motet.mify(way.pop("obj_or_class", obj), **way)
+    given = way.pop("obj_or_class", obj)
+    stringify = way.get("stringify_func")
+    if stringify is not None and _takes_nothing(stringify):
+        # As mellea calls that of a single object; its author has the object anyway.
+        way["stringify_func"] = lambda _: stringify()
+    return motet.mify(given, **way)
+
+
+def _takes_nothing(func: Callable[..., Any]) -> bool:
+    try:
+        return not inspect.signature(func).parameters
+    except (TypeError, ValueError):
+        return False
