@@ -38,12 +38,167 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    # The types are motet's: what is added here changes none of them.
-    from motet.functional import aact as aact
+    # Most types are motet's. A call with a strategy of its own is complete when it returns.
+    from collections.abc import Mapping, Sequence
+    from typing import Literal, TypeAlias, TypeVar, overload
+
+    import pydantic
+
     from motet.functional import achat as achat
-    from motet.functional import ainstruct as ainstruct
     from motet.functional import aquery as aquery
     from motet.functional import atransform as atransform
+
+    S = TypeVar("S")
+    ContextT = TypeVar("ContextT", bound=motet.Context)
+    Format: TypeAlias = type[pydantic.BaseModel] | Mapping[str, Any] | None
+    Text: TypeAlias = str | motet.CBlock | motet.ModelOutputThunk[Any]
+
+    @overload
+    async def ainstruct(
+        description: str,
+        context: ContextT,
+        backend: motet.Backend,
+        *,
+        images: list[Any] | None = None,
+        requirements: Sequence[motet.Requirement | str] | None = None,
+        icl_examples: Sequence[Text] | None = None,
+        grounding_context: Mapping[str, Any] | None = None,
+        user_variables: Mapping[str, Any] | None = None,
+        prefix: str | None = None,
+        output_prefix: str | None = None,
+        strategy: motet.SamplingStrategy | None = ...,
+        return_sampling_results: Literal[True],
+        format: Format = None,
+        model_options: Mapping[str, Any] | None = None,
+        tool_calls: bool = False,
+        await_result: bool = ...,
+    ) -> motet.SamplingResult[str]: ...
+    @overload
+    async def ainstruct(
+        description: str,
+        context: ContextT,
+        backend: motet.Backend,
+        *,
+        images: list[Any] | None = None,
+        requirements: Sequence[motet.Requirement | str] | None = None,
+        icl_examples: Sequence[Text] | None = None,
+        grounding_context: Mapping[str, Any] | None = None,
+        user_variables: Mapping[str, Any] | None = None,
+        prefix: str | None = None,
+        output_prefix: str | None = None,
+        strategy: motet.SamplingStrategy | None = ...,
+        return_sampling_results: Literal[False] = ...,
+        format: Format = None,
+        model_options: Mapping[str, Any] | None = None,
+        tool_calls: bool = False,
+        await_result: Literal[True],
+    ) -> tuple[motet.ComputedModelOutputThunk[str], ContextT]: ...
+    @overload
+    async def ainstruct(
+        description: str,
+        context: ContextT,
+        backend: motet.Backend,
+        *,
+        images: list[Any] | None = None,
+        requirements: Sequence[motet.Requirement | str] | None = None,
+        icl_examples: Sequence[Text] | None = None,
+        grounding_context: Mapping[str, Any] | None = None,
+        user_variables: Mapping[str, Any] | None = None,
+        prefix: str | None = None,
+        output_prefix: str | None = None,
+        strategy: motet.SamplingStrategy,
+        return_sampling_results: Literal[False] = ...,
+        format: Format = None,
+        model_options: Mapping[str, Any] | None = None,
+        tool_calls: bool = False,
+        await_result: bool = ...,
+    ) -> tuple[motet.ComputedModelOutputThunk[str], ContextT]: ...
+    @overload
+    async def ainstruct(
+        description: str,
+        context: ContextT,
+        backend: motet.Backend,
+        *,
+        images: list[Any] | None = None,
+        requirements: Sequence[motet.Requirement | str] | None = None,
+        icl_examples: Sequence[Text] | None = None,
+        grounding_context: Mapping[str, Any] | None = None,
+        user_variables: Mapping[str, Any] | None = None,
+        prefix: str | None = None,
+        output_prefix: str | None = None,
+        strategy: None = ...,
+        return_sampling_results: Literal[False] = ...,
+        format: Format = None,
+        model_options: Mapping[str, Any] | None = None,
+        tool_calls: bool = False,
+        await_result: Literal[False] = ...,
+    ) -> tuple[motet.ModelOutputThunk[str], ContextT]: ...
+    async def ainstruct(*args: Any, **options: Any) -> Any:
+        """Give the model a task; see `MelleaSession.ainstruct`."""
+
+    @overload
+    async def aact(
+        action: motet.Component[S],
+        context: ContextT,
+        backend: motet.Backend,
+        *,
+        requirements: Sequence[motet.Requirement | str] | None = None,
+        strategy: motet.SamplingStrategy | None = ...,
+        return_sampling_results: Literal[True],
+        format: Format = None,
+        model_options: Mapping[str, Any] | None = None,
+        tool_calls: bool = False,
+        await_result: bool = ...,
+        silence_context_type_warning: bool = False,
+    ) -> motet.SamplingResult[S]: ...
+    @overload
+    async def aact(
+        action: motet.Component[S],
+        context: ContextT,
+        backend: motet.Backend,
+        *,
+        requirements: Sequence[motet.Requirement | str] | None = None,
+        strategy: motet.SamplingStrategy | None = ...,
+        return_sampling_results: Literal[False] = ...,
+        format: Format = None,
+        model_options: Mapping[str, Any] | None = None,
+        tool_calls: bool = False,
+        await_result: Literal[True],
+        silence_context_type_warning: bool = False,
+    ) -> tuple[motet.ComputedModelOutputThunk[S], ContextT]: ...
+    @overload
+    async def aact(
+        action: motet.Component[S],
+        context: ContextT,
+        backend: motet.Backend,
+        *,
+        requirements: Sequence[motet.Requirement | str] | None = None,
+        strategy: motet.SamplingStrategy,
+        return_sampling_results: Literal[False] = ...,
+        format: Format = None,
+        model_options: Mapping[str, Any] | None = None,
+        tool_calls: bool = False,
+        await_result: bool = ...,
+        silence_context_type_warning: bool = False,
+    ) -> tuple[motet.ComputedModelOutputThunk[S], ContextT]: ...
+    @overload
+    async def aact(
+        action: motet.Component[S],
+        context: ContextT,
+        backend: motet.Backend,
+        *,
+        requirements: Sequence[motet.Requirement | str] | None = None,
+        strategy: None = ...,
+        return_sampling_results: Literal[False] = ...,
+        format: Format = None,
+        model_options: Mapping[str, Any] | None = None,
+        tool_calls: bool = False,
+        await_result: Literal[False] = ...,
+        silence_context_type_warning: bool = False,
+    ) -> tuple[motet.ModelOutputThunk[S], ContextT]: ...
+    async def aact(*args: Any, **options: Any) -> Any:
+        """Say a component to the model; see `MelleaSession.aact`."""
+
 else:
 
     @_implicit.function_with_portal
