@@ -73,6 +73,23 @@ async def test_a_reply_that_nobody_wants_stops_the_task_that_fills_the_queue() -
     assert thunk._gen.generate.cancelled()
 
 
+async def test_a_queue_that_is_never_empty_can_be_cancelled() -> None:
+    thunk = fed()
+
+    async def always() -> None:
+        for _ in range(100_000):
+            thunk._gen.queue.put_nowait("x")
+            await asyncio.sleep(0)
+        thunk._gen.queue.put_nowait(None)
+
+    filling = asyncio.create_task(always())
+    await thunk.astream()
+    await thunk.cancel_generation()
+    assert thunk.cancelled
+    assert 0 < len(thunk.value) < 100_000
+    filling.cancel()
+
+
 async def test_what_cannot_be_processed_is_refused() -> None:
     thunk = fed("text", None)
     thunk._gen.process = None

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import anyio
+import anyio.lowlevel
 import attrs
 
 import motet
@@ -100,6 +101,9 @@ class Feed:
         told = 0
         try:
             while (item := await self.queue.get()) is not None:
+                # A queue that is never empty never lets a cancellation through by itself, and
+                # anyio spares a task whose future is done, as that of a busy queue always is.
+                await anyio.lowlevel.checkpoint_if_cancelled()
                 if isinstance(item, BaseException):
                     raise item
                 await self.process(thunk, item)
