@@ -29,26 +29,35 @@ class VirtualClock:
 
     Args:
         loop: the name of the event loop.
+
+    Raises:
+        ValueError: that event loop has no virtual clock.
     """
 
     def __init__(self, loop: str) -> None:
-        self.options: Final = virtual_loop(loop)
-        self._loop: Any = None
-        if loop == "asyncio":
-            make_loop = self.options[1]["loop_factory"]
+        self._name: Final = loop
+        self._time: Callable[[], float] = lambda: 0.0
+        self.start()
+
+    def start(self) -> LoopOptions:
+        """Return the name and the options of an event loop on this clock, which is at 0 again."""
+        name, options = virtual_loop(self._name)
+        if name == "trio":
+            self._time = options["clock"].current_time
+        else:
+            make_loop = options["loop_factory"]
 
             def loop_factory() -> Any:
-                self._loop = make_loop()
-                return self._loop
+                loop = make_loop()
+                self._time = loop.time
+                return loop
 
-            self.options[1]["loop_factory"] = loop_factory
+            options["loop_factory"] = loop_factory
+        return name, options
 
     def time(self) -> float:
         """Return the virtual time, in seconds since the test began."""
-        clock = self.options[1].get("clock")
-        if clock is not None:
-            return float(clock.current_time())
-        return 0.0 if self._loop is None else float(self._loop.time())
+        return self._time()
 
 
 def make_clock(request: pytest.FixtureRequest) -> VirtualClock:
@@ -110,10 +119,9 @@ def _run(item: pytest.Function, test: Callable[[], Any]) -> None:
 def _loop_options(item: pytest.Function) -> LoopOptions:
     loop = str(item.callspec.params["motet_loop"])
     if _options.has_virtual_clock(item):
-        # Hypothesis runs a test many times, and a clock goes on from where it stopped.
         given = item.funcargs.get("virtual_clock")
         clock = given if isinstance(given, VirtualClock) else _clock(loop)
-        return clock.options
+        return clock.start()
     if loop == "uvloop":
         return "asyncio", {"use_uvloop": True}
     return loop, {}
