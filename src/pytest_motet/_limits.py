@@ -18,7 +18,7 @@ from typing import Any, Final, Self
 
 # Ignored unless somebody handles it, and used by next to nobody.
 _SIGNAL: Final = getattr(signal, "SIGURG", signal.SIGINT)
-_AGAIN: Final = 1.0  # real seconds after which a test that goes on is interrupted again
+_AGAIN: Final = 1.0  # real seconds, at most, after which a test that goes on is interrupted again
 _MOST: Final = 10  # times
 _DEBUGGERS: Final = frozenset(
     {"bdb", "pdb", "pydevd", "_pydevd_bundle", "debugpy", "pudb", "IPython"}
@@ -68,7 +68,7 @@ class TimeLimit:
             if self._over.wait(wait):
                 return
             signal.pthread_kill(threading.main_thread().ident or 0, _SIGNAL)
-            wait = _AGAIN
+            wait = min(self._seconds, _AGAIN)
 
     def _time_is_up(self, _: int, frame: FrameType | None) -> None:
         if self._over.is_set() or _is_debugged(frame):

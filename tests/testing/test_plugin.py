@@ -71,12 +71,19 @@ async def test_examples(value):
 async def test_wrong(motet_loop):
     assert motet_loop == "neither"
 
+async def test_skipped():
+    pytest.skip("not now")
+
+@pytest.mark.xfail(strict=True)
+async def test_expected_to_fail():
+    pytest.fail("as expected")
+
 def test_sync():
     assert ran.count("alone") == 2 and ran.count("cases") == 4 and ran.count("method") == 2
 """,
         "-v",
     )
-    result.assert_outcomes(passed=11, failed=2)
+    result.assert_outcomes(passed=11, failed=2, skipped=2, xfailed=2)
     result.stdout.fnmatch_lines(
         [
             "*::test_alone?asyncio? PASSED*",
@@ -517,7 +524,9 @@ def test_a_test_that_hangs_says_what_every_task_waits_for(suite: pytest.Pytester
     suite.makepyfile(
         HEAD
         + """
-@pytest.mark.motet(timeout=0.3)
+import trio  # which takes its time
+
+@pytest.mark.motet(timeout=0.5)
 async def test_hangs(scripted_backend, motet_session):
     scripted_backend.script([NEVER])
     gate = anyio.Event()
@@ -529,11 +538,11 @@ async def test_hangs(scripted_backend, motet_session):
         tasks.start_soon(worker)
         await (await motet_session.ainstruct("Hi"))
 
-@pytest.mark.motet(timeout=0.3)
+@pytest.mark.motet(timeout=0.5)
 async def test_keeps_the_loop():
     threading.Event().wait(60)
 
-@pytest.mark.motet(timeout=0.3, loops=["asyncio"])
+@pytest.mark.motet(timeout=0.5, loops=["asyncio"])
 async def test_goes_on_when_it_is_cancelled():
     while True:
         try:
@@ -557,12 +566,12 @@ async def test_of_anyio(anyio_backend):
 async def test_of_trio():
     await anyio.sleep(60)
 
-@marked
+@pytest.mark.motet(timeout=60)
 async def test_next():
     await anyio.sleep(0)
 """
     )
-    result = suite.runpytest_subprocess("-p", "no:cacheprovider", "--motet-timeout=0.3")
+    result = suite.runpytest_subprocess("-p", "no:cacheprovider", "--motet-timeout=0.5")
     result.assert_outcomes(passed=2, failed=8, errors=1)
     here = "test_a_test_that_hangs_says_what_every_task_waits_for"
     result.stdout.fnmatch_lines(
@@ -570,7 +579,7 @@ async def test_next():
             f"no event loop runs; the thread is in {here}.py:* (slow)",
             "    threading.Event().wait(60)*",
             "* test_hangs?asyncio? *",
-            "the test was not over after 0.3 s. What was going on:",
+            "the test was not over after 0.5 s. What was going on:",
             "motet generation waits in motet/testing/scripted.py:*",
             f"{here}.test_hangs?asyncio? waits in {here}.py:* (test_hangs)",
             '    await (await motet_session.ainstruct("Hi"))',
