@@ -156,17 +156,19 @@ def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     model = parser.add_argument_group("the model")
     model.add_argument(
         "--backend",
-        choices=("simulated", "ollama"),
+        choices=("simulated", "ollama", "openai"),
         default="simulated",
         help="who replies; default: simulated",
     )
     model.add_argument(
-        "--model", metavar="NAME", help="which model is asked; default: granite4.1:3b"
+        "--model",
+        metavar="NAME",
+        help="which model is asked; default: granite4.1:3b, of openai gpt-5.1",
     )
     model.add_argument(
         "--base-url",
         metavar="URL",
-        help="where ollama is; default: OLLAMA_HOST, or this machine",
+        help="where the server is; default: OLLAMA_HOST or this machine, of openai OPENAI_BASE_URL",
     )
     model.add_argument(
         "--ttft",
@@ -245,7 +247,7 @@ def _check(chosen: argparse.Namespace) -> None:
             if getattr(chosen, name) is not None:
                 chosen.complain(f"--{name} says how to read --input FILE, and there is none")
     if chosen.backend == "simulated" and chosen.base_url is not None:
-        chosen.complain("--base-url says where ollama is; add --backend ollama")
+        chosen.complain("--base-url says where a server is; add --backend ollama, or openai")
     if chosen.backend != "simulated":
         for name in ("ttft", "tps"):
             if getattr(chosen, name) is not None:

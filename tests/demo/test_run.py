@@ -160,6 +160,19 @@ def test_a_model_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) 
     assert "ollama pull nosuch" in capsys.readouterr().out
 
 
+def test_a_server_may_speak_the_other_protocol(
+    server: ModelServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["--backend", "openai", "--base-url", f"{server.url}/v1", "--model", "m"]
+    assert main(["demo", *arguments, "--limit", "2"]) == 0
+    assert f"Asking m at {server.url}/v1." in capsys.readouterr().out
+    assert {request.path for request in server.replies} == {"/v1/chat/completions"}
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    assert main(["demo", "--backend", "openai"]) != 0
+    assert "OPENAI_API_KEY" in capsys.readouterr().err
+
+
 def test_the_simulated_run_says_so_and_compares_the_times(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

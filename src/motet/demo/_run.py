@@ -16,7 +16,7 @@ import anyio
 import attrs
 
 import motet
-from motet.model_ids import IBM_GRANITE_4_1_3B
+from motet.model_ids import IBM_GRANITE_4_1_3B, OPENAI_GPT_5_1
 
 from ._interrupts import CtrlC
 from ._items import FeedbackItem
@@ -46,6 +46,7 @@ class BackendName(enum.StrEnum):
 
     SIMULATED = "simulated"
     OLLAMA = "ollama"
+    OPENAI = "openai"
 
 
 @attrs.frozen(kw_only=True)
@@ -193,6 +194,14 @@ def _model(options: DemoOptions) -> Generator[tuple[motet.Backend, str]]:
             except ValueError as exc:
                 raise UnusableServer(str(exc)) from exc
             yield backend, f"Asking {backend.model_id} at {backend.base_url}."
+        case BackendName.OPENAI:
+            try:
+                other = motet.OpenAIBackend(
+                    options.model or OPENAI_GPT_5_1, base_url=options.base_url
+                )
+            except ValueError as exc:
+                raise UnusableServer(str(exc)) from exc
+            yield other, f"Asking {other.model_id} at {other.base_url}."
         case BackendName.SIMULATED:
             from ..testing import serve_in_thread
 
