@@ -21,6 +21,8 @@ from ._programs.streaming.repair import StartOver as StartOver
 from ._programs.streaming.repair import StreamRepair as StreamRepair
 from ._programs.streaming.streamer import Streamer as Streamer
 from ._programs.streaming.streamer import stream as stream
+from ._programs.streaming.web import EventStream as EventStream
+from ._programs.streaming.web import server_sent_event as server_sent_event
 from ._wire.chunking import Chunker as Chunker
 from ._wire.chunking import ChunkingStrategy as ChunkingStrategy
 from ._wire.chunking import JSONValueChunker as JSONValueChunker
@@ -40,6 +42,7 @@ __all__ = [
     "ChunkingStrategy",
     "CompletedEvent",
     "ErrorEvent",
+    "EventStream",
     "FailedAttempt",
     "FullValidationEvent",
     "GoOn",
@@ -61,6 +64,7 @@ __all__ = [
     "WordChunker",
     "WordChunking",
     "resolve_chunking_strategy",
+    "server_sent_event",
     "stream",
     "stream_with_chunking",
 ]

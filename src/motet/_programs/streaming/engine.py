@@ -403,6 +403,7 @@ class Run:
                 "; ".join(failed.reasons),
                 len(self._kept_valid),
                 self._kept_chunks,
+                chunk or "",
             )
         )
         self.thunk, self._ctx = await order.ask(action, ctx)

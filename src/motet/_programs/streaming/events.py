@@ -96,12 +96,14 @@ class RetryEvent(StreamEvent):
         reason: why the one before it was given up.
         void_from: from which character on the text that was released is void; all of it if 0.
         chunk_index: the first chunk that is void; chunks are counted on from here.
+        chunk: the chunk that was not valid and was never released; empty if the whole reply was not.
     """
 
     attempt: int
     reason: str
     void_from: int = 0
     chunk_index: int = 0
+    chunk: str = ""
 
 
 @dataclass(slots=True)
