@@ -7,6 +7,7 @@ import anyio
 import pytest
 
 import motet
+from mellea.core import feed
 from mellea.core.feed import GenerateType
 from mellea.core.thunk import ModelOutputThunk
 
@@ -88,6 +89,42 @@ async def test_a_queue_that_is_never_empty_can_be_cancelled() -> None:
     assert thunk.cancelled
     assert 0 < len(thunk.value) < 100_000
     filling.cancel()
+
+
+async def test_a_reply_that_has_not_begun_can_be_cancelled() -> None:
+    thunk: Any = ModelOutputThunk(None)
+    stopped = asyncio.Event()
+    thunk._gen.cancel_hook = stopped.set
+    thunk._gen.generate = asyncio.create_task(stopped.wait())
+    await thunk.cancel_generation()
+    assert (thunk.cancelled, thunk.is_computed(), thunk.value) == (True, True, "")
+    assert stopped.is_set()
+    assert thunk._gen.generate.done()
+    await thunk.cancel_generation()
+
+
+async def test_a_task_that_takes_no_notice_holds_nobody_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def deaf() -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            await asyncio.sleep(3600)
+
+    def fail() -> None:
+        raise ValueError("on purpose")
+
+    monkeypatch.setattr(feed, "STOP_TIMEOUT", 0.01)
+    thunk = fed("x")
+    thunk._gen.cancel_hook = fail
+    thunk._gen.generate = asyncio.create_task(deaf())
+    assert await thunk.astream() == "x"
+    await thunk.cancel_generation()
+    assert thunk.cancelled
+    assert not thunk._gen.generate.done()
+    assert "on purpose" in caplog.text
+    thunk._gen.generate.cancel()
 
 
 async def test_what_cannot_be_processed_is_refused() -> None:

@@ -11,6 +11,7 @@ It speaks of asyncio alone, as the protocol does.
 
 import asyncio
 import enum
+import logging
 import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -20,6 +21,11 @@ import anyio.lowlevel
 import attrs
 
 import motet
+
+# A task that takes no notice of its cancellation must not hold up whoever cancels a reply.
+STOP_TIMEOUT: Final = 1.0  # seconds
+
+_log: Final = logging.getLogger("mellea")
 
 
 class GenerateType(enum.Enum):
@@ -38,11 +44,13 @@ class Call:
         action: what was said.
         context: what was said before.
         model_options: the options of the call.
+        generation_id: a name of the backend's for it.
     """
 
     action: Any = None
     context: Any = None
     model_options: Any = None
+    generation_id: Any = None
 
 
 @attrs.define(eq=False)
@@ -55,6 +63,7 @@ class Feed:
         post_process: ``await post_process(thunk)`` is called when the last item was processed.
         generate: the task that fills the queue.
         generate_extra: another task of the backend's.
+        cancel_hook: is called before these tasks are cancelled, to stop what they wait for.
         chunk_size: not used: every item is processed as soon as it is there.
         start: when the backend began.
         text: what ``_underlying_value`` is while the reply grows.
@@ -65,12 +74,14 @@ class Feed:
     post_process: Callable[[Any], Awaitable[object]] | None = None
     generate: Any = None
     generate_extra: Any = None
-    chunk_size: int = 0
+    cancel_hook: Callable[[], object] | None = None
+    chunk_size: int = 3
     start: Any = None
     on_computed: Any = None
     text: str | None = None
     _queue: asyncio.Queue[Any] | None = None
     _begun: bool = False
+    _stopped: bool = False
 
     @property
     def queue(self) -> asyncio.Queue[Any]:
@@ -112,7 +123,7 @@ class Feed:
                     feed(text[told:])
                     told = len(text)
         finally:
-            await self._stop_tasks()
+            await self.stop_tasks()
         thunk.value = self.text or ""  # for those who look at it in what follows
         if self.post_process is not None:
             await self.post_process(thunk)
@@ -122,12 +133,26 @@ class Feed:
         action = call_of(thunk).action
         thunk.parse_as(lambda whole: _parsed(action, whole))
 
-    async def _stop_tasks(self) -> None:
-        for task in (self.generate, self.generate_extra):
-            if isinstance(task, asyncio.Future) and not task.done():
-                task.cancel()
-                with anyio.CancelScope(shield=True):
-                    await asyncio.wait([task])
+    async def stop_tasks(self) -> None:
+        """Cancel the backend's tasks that are not over, once, and wait a little for their end."""
+        if self._stopped:
+            return
+        self._stopped = True
+        tasks = [
+            task
+            for task in (self.generate, self.generate_extra)
+            if isinstance(task, asyncio.Future) and not task.done()
+        ]
+        if self.cancel_hook is not None and tasks:
+            try:
+                self.cancel_hook()
+            except Exception:
+                _log.exception("the cancel_hook of a thunk failed")
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            with anyio.move_on_after(STOP_TIMEOUT, shield=True):
+                await asyncio.wait(tasks)
 
 
 def _parsed(action: Any, thunk: motet.ModelOutputThunk[Any]) -> Any:

@@ -9,6 +9,8 @@ session's context. Whatever thunk it is, ``isinstance(thunk, ModelOutputThunk)``
 from collections.abc import AsyncIterator, Generator
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import anyio
+
 import motet
 from motet import ComputedModelOutputThunk as ComputedModelOutputThunk
 
@@ -76,6 +78,30 @@ class WaitingThunk(motet.ModelOutputThunk[S], metaclass=_AnyThunk):
         self.generate_log = log
 
     @property
+    def _meta(self) -> dict[str, Any]:
+        return self.meta
+
+    @_meta.setter
+    def _meta(self, meta: dict[str, Any] | None) -> None:
+        self.meta = meta or {}
+
+    @property
+    def _error(self) -> Exception | None:
+        return self.error
+
+    @_error.setter
+    def _error(self, error: Exception | None) -> None:
+        self.error = error
+
+    @property
+    def _computed(self) -> bool:
+        return self.is_computed()
+
+    @property
+    def _cancelled(self) -> bool:
+        return self.cancelled
+
+    @property
     def value_now(self) -> str | None:
         """The text once a consumer has learned the end, else None. Never waits."""
         return motet.ModelOutputThunk.value.fget(self)  # type: ignore[attr-defined,no-any-return]
@@ -101,9 +127,15 @@ class WaitingThunk(motet.ModelOutputThunk[S], metaclass=_AnyThunk):
     async def cancel_generation(
         self, reason: str | BaseException | None = None, *, error: BaseException | None = None
     ) -> None:
-        """Stop the request; see `motet.ModelOutputThunk`."""
+        """Stop the request; see `motet.ModelOutputThunk`. Of a blank nothing will come, then."""
         begin_if_fed(self)
-        await super().cancel_generation(reason, error=error)
+        if self.is_blank():
+            _ = motet.fill_thunk(self, lambda _: anyio.sleep_forever())
+        try:
+            await super().cancel_generation(reason, error=error)
+        finally:
+            if (feed := fed(self)) is not None and self.cancelled:
+                await feed.stop_tasks()
 
 
 class ExplicitThunk(WaitingThunk[S]):
