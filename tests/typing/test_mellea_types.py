@@ -102,8 +102,8 @@ async def async_others(m: MelleaSession, logs: list[GenerateLog | None]) -> None
     assert_type(await m.achat("x"), Message)
     assert_type(await m.avalidate("x"), list[ValidationResult])
     assert_type(await m.avalidate([Requirement("x")], generate_logs=logs), list[ValidationResult])
-    assert_type(await m.aquery("obj", "q"), Text)
-    assert_type(await m.aquery("obj", "q", await_result=True), ComputedText)
+    assert_type(await m.aquery("obj", "q"), motet.ModelOutputThunk[Any])
+    assert_type(await m.aquery("obj", "q", await_result=True), ComputedModelOutputThunk[Any])
     assert_type(await m.atransform("obj", "t"), Any)
 
 
@@ -117,7 +117,7 @@ def sync_methods(m: MelleaSession, action: Instruction, message: Message) -> Non
     assert_type(m.act(action, return_sampling_results=True), SamplingResult[str])
     assert_type(m.chat("x"), Message)
     assert_type(m.validate(["x"]), list[ValidationResult])
-    assert_type(m.query("obj", "q"), ComputedText)
+    assert_type(m.query("obj", "q"), ComputedModelOutputThunk[Any])
     assert_type(m.transform("obj", "t"), Any)
     assert_type(m.clone(), MelleaSession)
     assert_type(m.last_prompt(), str | list[dict[str, Any]] | None)
@@ -141,8 +141,11 @@ async def async_functions(action: Instruction, ctx: Context, b: Backend) -> None
     await aact(action, ctx, b, silence_context_type_warning=True)
     assert_type(await achat("x", ctx, b), tuple[Message, Context])
     assert_type(await avalidate("x", ctx, b), list[ValidationResult])
-    assert_type(await aquery("obj", "q", ctx, b), tuple[Text, Context])
-    assert_type(await aquery("obj", "q", ctx, b, await_result=True), tuple[ComputedText, Context])
+    assert_type(await aquery("obj", "q", ctx, b), tuple[motet.ModelOutputThunk[Any], Context])
+    assert_type(
+        await aquery("obj", "q", ctx, b, await_result=True),
+        tuple[ComputedModelOutputThunk[Any], Context],
+    )
     assert_type(await atransform("obj", "t", ctx, b), tuple[Any, Context])
 
 
@@ -152,7 +155,7 @@ def sync_functions(action: Instruction, ctx: ChatContext, b: Backend) -> None:
     assert_type(act(action, ctx, b), tuple[ComputedText, ChatContext])
     assert_type(chat("x", ctx, b), tuple[Message, ChatContext])
     assert_type(validate("x", ctx, b), list[ValidationResult])
-    assert_type(query("obj", "q", ctx, b), tuple[ComputedText, ChatContext])
+    assert_type(query("obj", "q", ctx, b), tuple[ComputedModelOutputThunk[Any], ChatContext])
     assert_type(transform("obj", "t", ctx, b), tuple[Any, ChatContext])
 
 

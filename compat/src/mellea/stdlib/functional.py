@@ -14,7 +14,6 @@ from motet.functional import act as act
 from motet.functional import avalidate as avalidate
 from motet.functional import chat as chat
 from motet.functional import instruct as instruct
-from motet.functional import query as query
 from motet.functional import transform as transform
 from motet.functional import validate as validate
 
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
     import pydantic
 
     from motet.functional import achat as achat
-    from motet.functional import aquery as aquery
     from motet.functional import atransform as atransform
 
     S = TypeVar("S")
@@ -199,7 +197,47 @@ if TYPE_CHECKING:
     async def aact(*args: Any, **options: Any) -> Any:
         """Say a component to the model; see `MelleaSession.aact`."""
 
+    @overload
+    async def aquery(
+        obj: Any,
+        query: str,
+        context: ContextT,
+        backend: motet.Backend,
+        *,
+        format: Format = None,
+        model_options: Mapping[str, Any] | None = None,
+        tool_calls: bool = False,
+        await_result: Literal[True],
+    ) -> tuple[motet.ComputedModelOutputThunk[Any], ContextT]: ...
+    @overload
+    async def aquery(
+        obj: Any,
+        query: str,
+        context: ContextT,
+        backend: motet.Backend,
+        *,
+        format: Format = None,
+        model_options: Mapping[str, Any] | None = None,
+        tool_calls: bool = False,
+        await_result: Literal[False] = ...,
+    ) -> tuple[motet.ModelOutputThunk[Any], ContextT]: ...
+    async def aquery(*args: Any, **options: Any) -> Any:
+        """Ask about an object; see `MelleaSession.aquery`."""
+
+    def query(
+        obj: Any,
+        query: str,
+        context: ContextT,
+        backend: motet.Backend,
+        *,
+        format: Format = None,
+        model_options: Mapping[str, Any] | None = None,
+        tool_calls: bool = False,
+    ) -> tuple[motet.ComputedModelOutputThunk[Any], ContextT]:
+        """Ask about an object; see `MelleaSession.query`."""
+
 else:
+    from motet.functional import query as query
 
     @_implicit.function_with_portal
     async def ainstruct(description: str, context: Any, backend: Any, **options: Any) -> Any:

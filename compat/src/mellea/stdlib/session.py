@@ -239,7 +239,7 @@ class MelleaSession(motet.MelleaSession):
         model_options: Mapping[str, Any] | None = None,
         tool_calls: bool = False,
         await_result: Literal[True],
-    ) -> ComputedModelOutputThunk[str]: ...
+    ) -> ComputedModelOutputThunk[Any]: ...
     @overload
     async def aquery(
         self,
@@ -250,12 +250,25 @@ class MelleaSession(motet.MelleaSession):
         model_options: Mapping[str, Any] | None = None,
         tool_calls: bool = False,
         await_result: Literal[False] = ...,
-    ) -> ModelOutputThunk[str]: ...
+    ) -> ModelOutputThunk[Any]: ...
     @_implicit.with_portal
     async def aquery(self, obj: Any, query: str, **options: Any) -> Any:
         """Ask about an object; see `motet.MelleaSession.aquery`."""
         _async_calls.warn_of(self.ctx)
         return self._theirs(await super().aquery(obj, query, **options), default=False)
+
+    if TYPE_CHECKING:
+        # What an object reads an answer as is for its class to say.
+        def query(
+            self,
+            obj: Any,
+            query: str,
+            *,
+            format: type[pydantic.BaseModel] | Mapping[str, Any] | None = None,
+            model_options: Mapping[str, Any] | None = None,
+            tool_calls: bool = False,
+        ) -> ComputedModelOutputThunk[Any]:
+            """Ask about an object; see `motet.MelleaSession.query`."""
 
     @_implicit.with_portal
     async def atransform(self, obj: Any, transformation: str, **options: Any) -> Any:
