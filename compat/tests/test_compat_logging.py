@@ -1,6 +1,8 @@
 """The logger of programs: its handlers, its formatters, and the context of its records."""
 
+import contextlib
 import contextvars
+import io
 import json
 import logging
 import logging.handlers
@@ -139,6 +141,9 @@ def test_the_console_is_standard_output(environment: Callable[..., logging.Logge
     assert isinstance(handler, logging.StreamHandler)
     assert handler.stream is sys.stdout
     assert isinstance(handler.formatter, CustomFormatter)
+    with contextlib.redirect_stdout(io.StringIO()) as elsewhere:
+        handler.emit(record("now"))
+    assert "now" in elsewhere.getvalue()
     text = handler.format(record())
     assert text.endswith("-INFO ======\nhello\x1b[0m")
 

@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TextIO
 
 from .._left_out import LATER, LeftOut
 
@@ -246,6 +246,17 @@ def _flag(name: str, default: bool) -> bool:
     return _parse_bool_env(os.environ.get(name, ""), default)
 
 
+class _Console(logging.StreamHandler[TextIO]):
+    """Writes to whatever standard output is at the moment, which tests and programs replace."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]  # there is nothing to set
+        return sys.stdout
+
+
 def configure_logging(logger: logging.Logger) -> None:
     """Give a logger the handlers that the environment asks for.
 
@@ -260,7 +271,7 @@ def configure_logging(logger: logging.Logger) -> None:
         return
     as_json = _flag("MELLEA_LOGS_JSON", default=False)
     if _flag("MELLEA_LOGS_CONSOLE", default=True):
-        console = logging.StreamHandler(sys.stdout)
+        console = _Console()
         console.setFormatter(JsonFormatter() if as_json else CustomFormatter(datefmt="%H:%M:%S"))
         logger.addHandler(console)
     file = _file_handler()
