@@ -35,7 +35,6 @@ def test_a_module_that_never_was_is_what_it_always_is() -> None:
         ("mellea.stdlib.sampling", "SamplingPreset"),
         ("mellea.plugins", "hook"),
         ("mellea.plugins.registry", "register"),
-        ("mellea.core.utils", "RESTHandler"),
     ],
 )
 def test_a_name_that_is_left_out_can_be_imported_and_says_why_when_used(

@@ -7,7 +7,9 @@ import json
 import logging
 import logging.handlers
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +23,7 @@ from mellea.core.utils import (
     JsonFormatter,
     MelleaLogger,
     OtelTraceFilter,
+    RESTHandler,
     clear_log_context,
     configure_logging,
     log_context,
@@ -185,9 +188,82 @@ def test_a_file_that_cannot_be_written_is_a_warning(
     assert len(logger.handlers) == 1
 
 
-def test_a_web_service_is_not_there_yet(environment: Callable[..., logging.Logger]) -> None:
-    with pytest.warns(UserWarning, match="MELLEA_LOGS_WEBHOOK"):
-        environment(webhook="https://example.com")
+class Service(HTTPServer):
+    got: list[tuple[str, dict[str, Any]]]
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            made.got.append((self.headers["X-Key"], json.loads(body)))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None: ...
+
+    made = Service(("127.0.0.1", 0), Handler)
+    made.got = []
+    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
+    thread.start()
+    yield made
+    made.shutdown()
+    thread.join()
+    made.server_close()
+
+
+def test_records_can_go_to_a_web_service(service: Service) -> None:
+    handler = RESTHandler(f"http://127.0.0.1:{service.server_port}", headers={"X-Key": "k"})
+    handler.handle(record("one"))
+    handler.setFormatter(JsonFormatter())
+    handler.handle(record("two"))
+    handler.close()
+    assert [key for key, _ in service.got] == ["k", "k"]
+    assert service.got[0][1] == {"level": "INFO", "message": "one"}
+    assert service.got[1][1]["message"] == "two"
+    assert not [each for each in threading.enumerate() if each.name == "mellea logs"]
+
+
+def test_a_web_service_that_is_away_costs_records_only(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    handler = RESTHandler("http://127.0.0.1:1")
+    for _ in range(1200):
+        handler.handle(record())
+    handler.handle(record("%d", logging.INFO, "x"))
+    handler.close()
+    handler.close()
+    assert "Logging error" in capsys.readouterr().err  # of what cannot be formatted
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed", "wrong"),
+    [
+        ("https://example.com/logs", "", None),
+        ("http://localhost:9/logs", "1", None),
+        ("http://localhost:9/logs", "", "HTTPS"),
+        ("ftp://localhost:9/logs", "1", "HTTPS"),
+        ("https://", "", "hostname"),
+        ("https://[", "", "hostname"),
+    ],
+)
+def test_a_web_service_must_be_one_of_https(
+    url: str,
+    allowed: str,
+    wrong: str | None,
+    environment: Callable[..., logging.Logger],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MELLEA_LOGS_INSECURE_HTTP_ALLOWED", allowed)
+    if wrong is None:
+        (handler,) = environment(webhook=url, console="0").handlers
+        assert isinstance(handler, RESTHandler)
+        assert handler.api_url == url
+        handler.close()
+    else:
+        with pytest.warns(UserWarning, match=wrong):
+            assert environment(webhook=url, console="0").handlers == []
 
 
 def test_the_logger_is_set_up_once(

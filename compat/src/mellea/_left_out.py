@@ -27,7 +27,6 @@ BACKENDS: Final = (
 COMMANDS: Final = "the `m` commands are not part of motet"
 AGENTS: Final = "ready-made agents and tools are not part of motet; `tool` makes one of a function"
 SERVE: Final = "motet serves no models"
-LATER: Final = "motet does not have this yet"
 
 MODULES: Final[Mapping[str, str]] = {
     "mellea.backends.adapters": ADAPTERS,

@@ -19,9 +19,10 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any, Final, NoReturn, TextIO
+from typing import Any, Final, TextIO
 
-from .._left_out import LATER, LeftOut
+from .webhook import RESTHandler as RESTHandler
+from .webhook import webhook_url as _resolve_webhook_url
 
 __all__ = [
     "ContextFilter",
@@ -112,22 +113,6 @@ class OtelTraceFilter(logging.Filter):
                 record.trace_id = f"{span.trace_id:032x}"
                 record.span_id = f"{span.span_id:016x}"
         return True
-
-
-class RESTHandler(logging.Handler):
-    """Would send records to a web service; not yet.
-
-    Raises:
-        LeftOut: always.
-    """
-
-    def __init__(
-        self, api_url: str, method: str = "POST", headers: Mapping[str, str] | None = None
-    ) -> NoReturn:
-        raise LeftOut(
-            f"mellea.core.utils.RESTHandler is left out: {LATER}; a logging.handlers.QueueHandler "
-            "and a listener with a handler of your own send records without holding anybody up"
-        )
 
 
 class JsonFormatter(logging.Formatter):
@@ -263,9 +248,9 @@ def configure_logging(logger: logging.Logger) -> None:
     ``MELLEA_LOGS_ENABLED`` and ``MELLEA_LOGS_CONSOLE`` (true without them) are for the console,
     which is standard output; ``MELLEA_LOGS_JSON`` makes lines of JSON of the records.
     ``MELLEA_LOGS_FILE`` names a file, ``MELLEA_LOGS_FILE_MAX_BYTES`` (10485760) and
-    ``MELLEA_LOGS_FILE_BACKUP_COUNT`` (5) say when another is begun and how many are kept. What
-    cannot be done is a `UserWarning`, and so is ``MELLEA_LOGS_WEBHOOK``, which motet does not
-    have yet. Doing it twice gives two of each.
+    ``MELLEA_LOGS_FILE_BACKUP_COUNT`` (5) say when another is begun and how many are kept.
+    ``MELLEA_LOGS_WEBHOOK`` is the address of a web service. What cannot be done is a
+    `UserWarning`. Doing it twice gives two of each.
     """
     if not _flag("MELLEA_LOGS_ENABLED", default=True):
         return
@@ -279,10 +264,11 @@ def configure_logging(logger: logging.Logger) -> None:
         plain = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
         file.setFormatter(JsonFormatter() if as_json else plain)
         logger.addHandler(file)
-    if os.environ.get("MELLEA_LOGS_WEBHOOK", "").strip():
-        warnings.warn(
-            "MELLEA_LOGS_WEBHOOK is set, and records are not sent there: " + LATER, stacklevel=2
-        )
+    url = _resolve_webhook_url()
+    if url is not None:
+        sent = RESTHandler(url)
+        sent.setFormatter(JsonFormatter())
+        logger.addHandler(sent)
 
 
 def _file_handler() -> logging.handlers.RotatingFileHandler | None:
