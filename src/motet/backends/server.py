@@ -29,7 +29,7 @@ from .._values.errors import (
     StatusError,
     TruncatedReply,
 )
-from .._values.options import DEFAULT_STREAM_TIMEOUT, ModelOption
+from .._values.options import ModelOption
 from .._wire.ndjson import LineSplitter
 from .._wire.record import Record, Splitter
 from .._wire.wording import error_text
@@ -189,6 +189,9 @@ class ServerBackend(Backend):
     ) -> bytes:
         """Send a request that asks the model for nothing; return what comes.
 
+        The server may be silent for as long as the backend's own limit says; that of the
+        options is about replies.
+
         Args:
             method: of HTTP.
             url: where it goes.
@@ -200,10 +203,9 @@ class ServerBackend(Backend):
             BackendError: the server failed or refuses it.
         """
         sink = _PageSink(self._refused, take)
-        silence = self.model_options.get(ModelOption.STREAM_TIMEOUT, DEFAULT_STREAM_TIMEOUT)
         send = self._clients.on(current_host()).to(method, url)
         try:
-            await self._run(sink, send, url, body, silence)
+            await self._run(sink, send, url, body, None)
         except BackendError as exc:
             raise exc.locate(backend=self.provider, model=self.model_id) from exc.__cause__
         return bytes(sink.page)
