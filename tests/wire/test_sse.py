@@ -50,6 +50,20 @@ def test_the_events_do_not_depend_on_the_cuts(pieces: list[bytes]) -> None:
 
 
 @settings(deadline=None)
+@given(
+    st.lists(
+        st.sampled_from([b"data: a\n\n", b"data: b\n", b"data: c", b"\n", b"data:d\n\n", b":\n\n"]),
+        max_size=12,
+    ),
+    st.integers(1, 40),
+)
+def test_a_burst_is_read_as_its_events_one_by_one(pieces: list[bytes], size: int) -> None:
+    wire = b"".join(pieces)
+    cut = [wire[start : start + size] for start in range(0, len(wire), size)]
+    assert fed(EventSplitter(), *cut) == fed(EventSplitter(), wire) == expected(wire)
+
+
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([b"data", b":", b" ", b"\r", b"\n", b"x", b"\xff"]), max_size=40))
 def test_any_bytes_are_read_as_the_standard_says(pieces: list[bytes]) -> None:
     wire = b"".join(pieces)
