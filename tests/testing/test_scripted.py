@@ -423,6 +423,18 @@ async def test_a_stream_is_stopped_at_its_first_bad_chunk() -> None:
     assert (asked.outcome, asked.ended_at) == (ReplyOutcome.CANCELLED, 1)
 
 
+async def test_a_text_may_be_continued_as_it_is() -> None:
+    backend = ScriptedBackend(["upon a time"]).script("seven", when="ten")
+    thunks = await backend.generate_from_raw(["Once", "nine, ten"])
+    assert [thunk.value for thunk in thunks] == ["upon a time", "seven"]
+    assert sorted(backend.prompts) == ["Once", "nine, ten"]
+    assert thunks[1].generation.usage == {
+        "prompt_tokens": 2,
+        "completion_tokens": 1,
+        "total_tokens": 3,
+    }
+
+
 async def test_a_generative_function_gets_its_value() -> None:
     @motet.generative
     async def count(text: str) -> int:
