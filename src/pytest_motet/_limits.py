@@ -40,11 +40,17 @@ class TimeLimit:
         self._seconds = seconds
         self._over = threading.Event()
         self._before: Any = None
+        self._ignored = False
         self._watcher: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread() and _SIGNAL != signal.SIGINT:
             self._before = signal.signal(_SIGNAL, self._time_is_up)
+            # A shell that starts pytest in the background has it ignore Ctrl-C, and the event
+            # loops, which look only once, would then not know what an interrupt is.
+            self._ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            if self._ignored:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
             self._watcher = threading.Thread(
                 target=self._watch, name="motet time limit", daemon=True
             )
@@ -61,6 +67,8 @@ class TimeLimit:
         if self._watcher is not None:
             self._watcher.join()
             signal.signal(_SIGNAL, self._before)
+            if self._ignored:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def _watch(self) -> None:
         wait = self._seconds
@@ -80,10 +88,7 @@ class TimeLimit:
                 f"the test was not over after {self._seconds:g} s. What was going on:\n\n"
                 f"{describe_tasks(frame)}"
             )
-        if callable(signal.getsignal(signal.SIGINT)):
-            signal.raise_signal(signal.SIGINT)
-        else:  # a shell that starts programs in the background has them ignore it
-            raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
 
 def _is_debugged(frame: FrameType | None) -> bool:

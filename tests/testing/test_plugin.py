@@ -4,6 +4,8 @@ Every test writes a small suite and runs pytest on it. With other versions of py
 with and without other plugins, `make plugin-matrix` does.
 """
 
+import sys
+
 import pytest
 
 pytest_plugins = ["pytester"]
@@ -571,7 +573,11 @@ async def test_next():
     await anyio.sleep(0)
 """
     )
-    result = suite.runpytest_subprocess("-p", "no:cacheprovider", "--motet-timeout=0.5")
+    # As in the background of a shell, where Ctrl-C is ignored.
+    result = suite.run(
+        *("sh", "-c", "trap '' INT; exec \"$@\"", "sh", sys.executable, "-m", "pytest"),
+        *("-p", "no:cacheprovider", "--motet-timeout=0.5"),
+    )
     result.assert_outcomes(passed=2, failed=8, errors=1)
     here = "test_a_test_that_hangs_says_what_every_task_waits_for"
     result.stdout.fnmatch_lines(

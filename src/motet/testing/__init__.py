@@ -6,17 +6,17 @@ What tests of programs with models need: a scripted backend, a simulated model s
 
 from motet.testing.network import NetworkBlocked as NetworkBlocked
 from motet.testing.network import no_network as no_network
-from motet.testing.scripted import NEVER as NEVER
-from motet.testing.scripted import TRUNCATED as TRUNCATED
-from motet.testing.scripted import Finish as Finish
-from motet.testing.scripted import Pause as Pause
-from motet.testing.scripted import ReplyOutcome as ReplyOutcome
 from motet.testing.scripted import ScriptedBackend as ScriptedBackend
-from motet.testing.scripted import ScriptedReply as ScriptedReply
-from motet.testing.scripted import ScriptedRequest as ScriptedRequest
-from motet.testing.scripted import ScriptedStep as ScriptedStep
-from motet.testing.scripted import ScriptError as ScriptError
-from motet.testing.scripted import Thinking as Thinking
+from motet.testing.scripts import NEVER as NEVER
+from motet.testing.scripts import TRUNCATED as TRUNCATED
+from motet.testing.scripts import Finish as Finish
+from motet.testing.scripts import Pause as Pause
+from motet.testing.scripts import ReplyOutcome as ReplyOutcome
+from motet.testing.scripts import ScriptedReply as ScriptedReply
+from motet.testing.scripts import ScriptedRequest as ScriptedRequest
+from motet.testing.scripts import ScriptedStep as ScriptedStep
+from motet.testing.scripts import ScriptError as ScriptError
+from motet.testing.scripts import Thinking as Thinking
 from motet.testing.server import Drop as Drop
 from motet.testing.server import EndlessHeaders as EndlessHeaders
 from motet.testing.server import EndlessLine as EndlessLine

@@ -1,173 +1,41 @@
 """`ScriptedBackend`: a model that answers as it is told, in the program's own task and time.
 
 There is no network and no thread behind it, so programs that use it run on virtual
-clocks, and take the same path every time. A *reply* is data: a text, or the steps that
-it consists of, one after the other:
-
-    str                   a delta of text
-    Thinking              a delta of reasoning
-    Pause, or a number    seconds of silence; `NEVER` is a pause without end
-    anyio.Event           silence until the test sets it
-    ToolCallRequest       a tool that the model wants to be called
-    Exception             the server fails; what is raised, as it is
-    TRUNCATED             the reply ends without its end
-    Finish                what the server says at the end, always the last step
+clocks, and take the same path every time. What it can be told stands in `scripts`.
 
 This module knows backends, and of sessions and thunks nothing.
 """
 
-import enum
 import math
 import re
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, ClassVar, Final, Self, TypeAlias
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, Self
 
 import anyio
-import attrs
-from attrs.validators import ge, instance_of
 
-from .._language.tools.table import Tool
 from .._values.chat import ChatMessage, ToolCallRequest
 from .._values.errors import BackendError, BackendTimeout, Phase, TruncatedReply
 from ..backends.base import Backend, Reply, Request
+from .scripts import (
+    Condition,
+    Finish,
+    Pause,
+    Replies,
+    ReplyOutcome,
+    Script,
+    ScriptedReply,
+    ScriptedRequest,
+    ScriptedStep,
+    ScriptError,
+    Thinking,
+    Truncated,
+    check_step,
+    excerpt,
+    listed,
+    source_of,
+    steps_of,
+)
 from .server._bells import Bells
-
-_EXCERPT: Final = 60  # characters of a prompt that a message quotes
-
-
-@attrs.frozen
-class Pause:
-    """The server is silent for some seconds of the event loop's clock.
-
-    One that is longer than `ModelOption.STREAM_TIMEOUT` ends as it does with a real
-    server: `BackendTimeout` is raised when that limit has passed.
-    """
-
-    seconds: float = attrs.field(validator=ge(0))
-
-
-NEVER: Final = Pause(math.inf)
-"""A pause without end: the server has taken the request, and never says (any more of) its reply."""
-
-
-@attrs.frozen
-class Thinking:
-    """Reasoning text that arrives before, or between, the text of the reply."""
-
-    text: str = attrs.field(validator=instance_of(str))
-
-
-@attrs.frozen
-class Truncated:
-    """The reply ends here without its end, which is an error: `TruncatedReply`."""
-
-
-TRUNCATED: Final = Truncated()
-"""The one `Truncated`."""
-
-
-@attrs.frozen(kw_only=True)
-class Finish:
-    """What the server says of its reply at the end.
-
-    Attributes:
-        usage: the tokens of prompt and completion; without it the words of the messages and
-            the deltas of the reply are counted.
-        finish_reason: why the reply ended.
-        model: the model that answered, if it has another name than the one that was asked.
-        response_id: the server's name for the reply.
-        response: the reply as the server's own record, for `ModelOutputThunk.raw`.
-    """
-
-    usage: Mapping[str, Any] | None = None
-    finish_reason: str | None = None
-    model: str | None = None
-    response_id: str | None = None
-    response: Any = None
-
-
-ScriptedStep: TypeAlias = (
-    str | Thinking | Pause | float | anyio.Event | ToolCallRequest | Exception | Truncated | Finish
-)
-"""What a reply does next; see the module's text."""
-
-ScriptedReply: TypeAlias = ScriptedStep | Iterable[ScriptedStep]
-"""One step, or several. An iterator is asked for each step when its time has come."""
-
-
-class ReplyOutcome(enum.Enum):
-    """How a scripted reply ended, if it did."""
-
-    OPEN = "open"
-    COMPLETED = "completed"
-    FAILED = "failed"  # by an error of the script, or by silence that was too long
-    CANCELLED = "cancelled"
-
-
-@attrs.define(eq=False)
-class ScriptedRequest:
-    """One request and what became of it. Times are those of its event loop's clock, seconds.
-
-    Attributes:
-        number: 0 for the first since the backend was made.
-        messages: what was said, oldest first.
-        options: the options in force, those of the backend and of the call.
-        schema: the JSON schema that the reply had to conform to.
-        tools: the tools that were offered, by name.
-        silence_timeout: for how long the server was allowed to be silent, in seconds.
-        asked_at: when the request came.
-        first_delta_at: when the first text or thought was delivered.
-        ended_at: when the reply ended.
-        outcome: how it ended.
-        error: what it failed with.
-        sent: the deltas that were delivered, thoughts not included.
-    """
-
-    number: int
-    messages: tuple[ChatMessage, ...] = attrs.field(repr=False)
-    options: Mapping[str, Any] = attrs.field(repr=False)
-    schema: Mapping[str, Any] | None = attrs.field(repr=False)
-    tools: Mapping[str, Tool] = attrs.field(repr=False)
-    silence_timeout: float | None = attrs.field(repr=False)
-    asked_at: float
-    first_delta_at: float | None = attrs.field(default=None, repr=False)
-    ended_at: float | None = attrs.field(default=None, repr=False)
-    outcome: ReplyOutcome = ReplyOutcome.OPEN
-    error: Exception | None = attrs.field(default=None, repr=False)
-    sent: list[str] = attrs.field(factory=list, repr=False)
-
-    @property
-    def prompt(self) -> str:
-        """The text of the last message."""
-        return self.messages[-1].content
-
-    @property
-    def text_sent(self) -> str:
-        """The text that was delivered."""
-        return "".join(self.sent)
-
-    def describe(self) -> str:
-        """Say in a line what this request is and how far it has come."""
-        ended = "" if self.ended_at is None else f" after {self.ended_at - self.asked_at:.6g} s"
-        deltas = "1 delta" if len(self.sent) == 1 else f"{len(self.sent)} deltas"
-        return (
-            f"request {self.number} {_excerpt(self.prompt)}: {deltas} sent, "
-            f"{self.outcome.value}{ended}"
-        )
-
-
-Condition: TypeAlias = str | re.Pattern[str] | Callable[[ScriptedRequest], object]
-"""Which requests: a text that the prompt contains, a pattern found in it, or a function."""
-
-Replies: TypeAlias = (
-    str | Callable[[ScriptedRequest], ScriptedReply] | Iterable[ScriptedReply] | None
-)
-"""Replies for one request after the other; or a text, or a function, for all."""
-
-
-class ScriptError(AssertionError):
-    """A request came that no script has a reply for, or a reply was never asked for."""
 
 
 class ScriptedBackend(Backend):
@@ -199,8 +67,8 @@ class ScriptedBackend(Backend):
 
     def __init__(self, replies: Replies = None, model_id: str = "scripted", **options: Any) -> None:
         super().__init__(model_id, **options)
-        self._chosen: list[_Script] = []  # scripts with a condition
-        self._others: list[_Script] = []
+        self._chosen: list[Script] = []  # scripts with a condition
+        self._others: list[Script] = []
         self._bells: Final = Bells()
         self._unscripted: list[ScriptedRequest] = []
         self.requests: list[ScriptedRequest] = []
@@ -224,7 +92,7 @@ class ScriptedBackend(Backend):
         """
         if when is not None and not (isinstance(when, str | re.Pattern) or callable(when)):
             raise TypeError(f"when should be a text, a pattern or a function, not {when!r}")
-        script = _Script(when, _source(replies))
+        script = Script(when, source_of(replies))
         (self._others if when is None else self._chosen).append(script)
         return self
 
@@ -246,7 +114,7 @@ class ScriptedBackend(Backend):
         if not self.idle():
             still = [each for each in self.requests if each.outcome is ReplyOutcome.OPEN]
             raise AssertionError(
-                _listed("these replies are open", map(ScriptedRequest.describe, still))
+                listed("these replies are open", map(ScriptedRequest.describe, still))
             )
 
     def assert_used(self) -> None:
@@ -257,14 +125,14 @@ class ScriptedBackend(Backend):
         """
         if self._unscripted:
             raise ScriptError(
-                _listed(
+                listed(
                     "these requests found no reply in the scripts",
                     map(ScriptedRequest.describe, self._unscripted),
                 )
             )
         unused = [line for script in (*self._chosen, *self._others) for line in script.unused()]
         if unused:
-            raise ScriptError(_listed("these replies were never asked for", unused))
+            raise ScriptError(listed("these replies were never asked for", unused))
 
     async def wait_until(self, condition: Callable[[], bool]) -> None:
         """Wait until a condition holds; it is looked at after each request, step and end.
@@ -326,99 +194,11 @@ class ScriptedBackend(Backend):
         self._unscripted.append(asked)
         scripts = [script.describe() for script in (*self._chosen, *self._others)]
         raise ScriptError(
-            _listed(
-                f"no script has a reply for request {asked.number} {_excerpt(asked.prompt)}",
+            listed(
+                f"no script has a reply for request {asked.number} {excerpt(asked.prompt)}",
                 scripts or ["there are no scripts"],
             )
         )
-
-
-_Source: TypeAlias = Callable[[ScriptedRequest], ScriptedReply] | deque[ScriptedReply]
-
-
-@attrs.define
-class _Script:
-    """Replies, and which requests they are for."""
-
-    when: Condition | None
-    source: _Source
-    used: int = 0
-
-    def fits(self, asked: ScriptedRequest) -> bool:
-        match self.when:
-            case None:
-                return True
-            case str():
-                return self.when in asked.prompt
-            case re.Pattern():
-                return self.when.search(asked.prompt) is not None
-            case condition:
-                return bool(condition(asked))
-
-    def take(self, asked: ScriptedRequest) -> ScriptedReply | None:
-        if isinstance(self.source, deque) and not self.source:
-            return None
-        self.used += 1
-        return self.source.popleft() if isinstance(self.source, deque) else self.source(asked)
-
-    def unused(self) -> list[str]:
-        left = self.source if isinstance(self.source, deque) else ()
-        return [f"{self.whose()}: {_excerpt(repr(reply), quoted=False)}" for reply in left]
-
-    def whose(self) -> str:
-        match self.when:
-            case None:
-                return "for any request"
-            case re.Pattern():
-                return f"for prompts that match {self.when.pattern!r}"
-            case str():
-                return f"for prompts with {self.when!r}"
-            case condition:
-                return f"for requests that fit {getattr(condition, '__name__', condition)!s}"
-
-    def describe(self) -> str:
-        left = f"{len(self.source)} left" if isinstance(self.source, deque) else "without end"
-        return f"{self.whose()}: {self.used} replies used, {left}"
-
-
-def _source(replies: Replies) -> _Source:
-    if isinstance(replies, str):
-        text = replies
-        return lambda _: text
-    if callable(replies):
-        return replies
-    if not isinstance(replies, Iterable):
-        raise TypeError(
-            f"replies should be a list of replies, a text or a function, not {replies!r}"
-        )
-    listed = deque(replies)
-    for reply in listed:
-        # Steps that are made one by one are looked at when their time has come.
-        if not isinstance(reply, Iterator):
-            for step in _steps(reply):
-                _check(step)
-    return listed
-
-
-_STEPS: Final = (
-    str,
-    Thinking,
-    Pause,
-    float,
-    int,
-    anyio.Event,
-    ToolCallRequest,
-    Exception,
-    Truncated,
-    Finish,
-)
-
-
-def _check(step: object) -> None:
-    if not isinstance(step, _STEPS) or isinstance(step, bool):
-        raise TypeError(f"not a step of a scripted reply: {step!r}")
-    if isinstance(step, float | int) and not step >= 0:
-        raise ValueError(f"a pause should be a number of seconds from 0 on, not {step!r}")
 
 
 class _Performance:
@@ -434,8 +214,8 @@ class _Performance:
 
     async def play(self, script: ScriptedReply) -> None:
         try:
-            for step in _steps(script):
-                _check(step)
+            for step in steps_of(script):
+                check_step(step)
                 if self._last is not None:
                     raise TypeError(f"Finish should be the last step, and is followed by {step!r}")
                 await self._do(step)
@@ -529,27 +309,8 @@ class _Performance:
         }
 
 
-def _steps(reply: ScriptedReply) -> Iterator[ScriptedStep]:
-    # A text is an iterable, too, and is meant as one delta.
-    if isinstance(reply, Iterable) and not isinstance(reply, str):
-        yield from reply
-    else:
-        yield reply
-
-
 async def _sleep(seconds: float) -> None:
     if seconds == math.inf:
         await anyio.sleep_forever()
     else:
         await anyio.sleep(seconds)
-
-
-def _excerpt(text: str, *, quoted: bool = True) -> str:
-    line = " ".join(text.split())
-    if len(line) > _EXCERPT:
-        line = f"{line[: _EXCERPT - 1]}…"
-    return repr(line) if quoted else line
-
-
-def _listed(head: str, lines: Iterable[str]) -> str:
-    return "\n  ".join([f"{head}:", *lines])
