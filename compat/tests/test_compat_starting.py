@@ -96,3 +96,27 @@ def test_every_tool_is_one() -> None:
             return {"type": "function", "function": {"name": "own", "parameters": {}}}
 
     assert Own().run(x=1) == {"x": 1}
+
+
+def test_names_with_an_underscore_that_programs_use_are_there() -> None:
+    from mellea.stdlib.context.compactor import _last_usage_tokens
+    from mellea.stdlib.functional import _parse_and_clean_image_args
+    from mellea.stdlib.requirements.tool_reqs import _name2str
+    from mellea.stdlib.session import _resolve_context
+
+    assert isinstance(_resolve_context(None, "chat"), ChatContext)
+    images = [ImageUrlBlock("https://x/y")]
+    assert _parse_and_clean_image_args(images) == images
+    assert _parse_and_clean_image_args([]) is None
+    with pytest.raises(AssertionError):
+        _parse_and_clean_image_args("none")  # type: ignore[arg-type]
+    assert (_name2str("a"), _name2str(len)) == ("a", "len")
+    with pytest.raises(TypeError, match="Expected Callable or str"):
+        _name2str(3)  # type: ignore[arg-type]
+    old, new = motet.ModelOutputThunk[str]("x"), motet.ModelOutputThunk[str]("y")
+    ctx = ChatContext().add(old).add(new)
+    assert _last_usage_tokens(ctx) is None
+    old.generation.usage = {"total_tokens": 7}
+    assert _last_usage_tokens(ctx) == 7
+    new.generation.usage = {"prompt_tokens": 1, "completion_tokens": 2}
+    assert _last_usage_tokens(ctx) == 3

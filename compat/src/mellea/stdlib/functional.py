@@ -288,3 +288,8 @@ def _theirs(answer: Any, *, default: bool) -> Any:
     if isinstance(answer, tuple) and isinstance(answer[0], motet.ModelOutputThunk):
         _ = become(answer[0], DefaultThunk if default else WaitingThunk)
     return answer
+
+
+def _parse_and_clean_image_args(images: list[Any] | None = None) -> list[Any] | None:
+    """Return the images of a call as blocks; None for none. Programs use it."""
+    return motet.Message("user", "", images=images).images

@@ -15,6 +15,7 @@ from ..core.thunk import DefaultThunk, ExplicitThunk, WaitingThunk, become
 from ..core.utils import MelleaLogger
 from .start_backend import backend_name_to_class as backend_name_to_class
 from .start_backend import made_context, start_backend
+from .start_backend import made_context as _resolve_context  # noqa: F401 - programs use it
 
 if TYPE_CHECKING:
     import pydantic
