@@ -11,7 +11,7 @@ import pytest
 from anyio import from_thread
 
 import motet
-from motet.testing import ScriptedBackend, run_on_virtual_time, virtual_loop
+from motet.testing import Reply, ScriptedBackend, open_server, run_on_virtual_time, virtual_loop
 from motet.testing.virtual_asyncio import VirtualEventLoop
 from virtual_time import on_virtual_time
 
@@ -157,6 +157,22 @@ def test_an_hour_of_replies_passes(loop: Loop) -> None:
         return anyio.current_time()
 
     assert run_on_virtual_time(wait, backend=loop) == HOUR
+
+
+@both_loops
+def test_a_server_on_the_same_loop_keeps_exact_time(loop: Loop) -> None:
+    async def wait() -> set[float]:
+        async with (
+            open_server(time_to_first_token=50, tokens_per_second=0.5) as server,
+            motet.open_session(base_url=server.url) as m,
+        ):
+            server.script([Reply(["a", "b", "c"])], repeat=True)
+            thunks = [await m.ainstruct("go") for _ in range(5)]
+            await motet.wait_for_all_mots(thunks)
+            assert anyio.current_time() == 50 + 2 * 2
+            return {thunk.generation.ttfb_ms or 0 for thunk in thunks}
+
+    assert run_on_virtual_time(wait, backend=loop) == {50_000}
 
 
 @both_loops
