@@ -20,7 +20,7 @@ DEMO_ARGS = $(if $(BACKEND),--backend '$(BACKEND)') $(if $(MODEL),--model '$(MOD
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all-pythons check lint types layers scripts bench plugin-matrix docs clean
+.PHONY: fuzz help demo test test-all-pythons check lint types layers scripts bench plugin-matrix docs clean
 
 help:  ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-24s %s\n", $$1, $$2 }'
@@ -84,11 +84,30 @@ real-servers: $(VENV)/.test-installed  ## try the backends on real model servers
 	@$(PIP_INSTALL) xllamacpp gguf
 	MOTET_REAL_SERVERS=1 $(BIN)/python -m pytest -n0 -s tests/real_servers $(ARGS)
 
+# In an environment of its own: atheris is of no use to the tests and builds for few Pythons.
+FUZZ := .venv-fuzz
+SECONDS ?= 60
+TARGETS ?= ndjson sse chunked decompress coding connection ollama openai errors
+
+fuzz: $(FUZZ)/.installed  ## fuzz the parsers with atheris; SECONDS=600 TARGETS="sse chunked"
+	@for target in $(TARGETS); do \
+		echo "== $$target"; \
+		PYTHONPATH=tests $(FUZZ)/bin/python -m fuzz.run $$target -max_total_time=$(SECONDS) -max_len=4096 \
+			-timeout=10 -rss_limit_mb=2048 -print_final_stats=1 2>&1 | grep -vE '^(INFO|#[0-9]+[[:space:]]+(NEW|REDUCE|pulse))' || true; \
+		found=$$(find . -maxdepth 1 -name 'crash-*' -o -maxdepth 1 -name 'timeout-*' -o -maxdepth 1 -name 'oom-*'); \
+		[ -z "$$found" ] || { echo "$$target failed: $$found"; exit 1; }; \
+	done
+
+$(FUZZ)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -m venv $(FUZZ)
+	@$(FUZZ)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt atheris -e '.[httpx]'
+	@touch $@
+
 docs:  ## list the pages of the documentation; they are plain Markdown
 	@ls $(wildcard README.md compat/README.md docs/*.md)
 
 clean:  ## remove what the other targets made
-	rm -rf .venv .venv-3.* .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-3.* .venv-fuzz .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	rm -rf build dist compat/build compat/dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -123,16 +123,17 @@ class Clients:
         """
         import httpx2
 
+        from .lease import Message
+
         host = of()
         assert host is not None  # who asks runs on it
         transport, url = shared_transport(host, self._route), httpx2.URL(address)
-        headers = httpx2.Headers({"host": url.netloc.decode("ascii"), **self._headers})
+        headers = httpx2.Headers({"host": url.netloc.decode("ascii"), **self._headers}).raw
 
         async def send(content: bytes, extensions: dict[str, Any]) -> Any:
-            request = httpx2.Request(
-                method, url, headers=headers, content=content or None, extensions=extensions
-            )
-            return await transport.handle_async_request(request)
+            length = [(b"content-length", b"%d" % len(content))] if content else []
+            message = Message(url, method.encode(), headers + length, content)
+            return await transport.send(message, extensions["trace"])
 
         return send
 

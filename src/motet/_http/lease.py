@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import httpx2
 
@@ -35,6 +35,15 @@ KEEPALIVE: Final = 30.0  # seconds
 def shared_ssl_context() -> ssl.SSLContext:
     """Return the TLS settings all transports share; making them takes 15 milliseconds."""
     return httpx2.create_ssl_context()
+
+
+class Message(NamedTuple):
+    """A request as it goes out."""
+
+    url: httpx2.URL
+    method: bytes
+    headers: list[tuple[bytes, bytes]]
+    body: bytes | httpx2.AsyncByteStream
 
 
 class LeaseTransport(httpx2.AsyncBaseTransport):
@@ -81,21 +90,25 @@ class LeaseTransport(httpx2.AsyncBaseTransport):
             httpx2.TransportError: the connection failed.
             ProtocolError: the server does not speak HTTP.
         """
-        url = request.url
-        trace: Trace = request.extensions.get("trace", _no_trace)
+        message = Message(request.url, request.method.encode(), request.headers.raw, _body(request))
+        return await self.send(message, request.extensions.get("trace", _no_trace))
+
+    async def send(self, message: Message, trace: Trace) -> httpx2.Response:
+        """Do as `handle_async_request` does, for who needs none of the library's requests."""
+        url = message.url
         idle = self._idle.setdefault((url.raw_scheme, url.raw_host, url.port), [])
         connection = await self._kept(idle)
         if connection is not None:
             try:
-                return await self._send(connection, request, idle, trace)
+                return await self._send(connection, message, idle, trace)
             except (httpx2.RemoteProtocolError, httpx2.NetworkError):
                 # The server may close a kept connection at the very moment it is used
                 # again; a request that could only be read once cannot be repeated, and one
                 # that was answered, however badly, must not be.
-                if connection.answered or not isinstance(request.stream, httpx2.ByteStream):
+                if connection.answered or not isinstance(message.body, bytes):
                     raise
         connection = await self._connect(url)
-        return await self._send(connection, request, idle, trace, new=True)
+        return await self._send(connection, message, idle, trace, new=True)
 
     async def _kept(self, idle: Idle) -> Connection | None:
         while idle:
@@ -117,7 +130,7 @@ class LeaseTransport(httpx2.AsyncBaseTransport):
     async def _send(
         self,
         connection: Connection,
-        request: httpx2.Request,
+        message: Message,
         idle: Idle,
         trace: Trace,
         *,
@@ -128,7 +141,7 @@ class LeaseTransport(httpx2.AsyncBaseTransport):
             if new:
                 await trace("connection.connect_tcp.complete", {})
             await connection.send(
-                request.method.encode(), request.url.raw_path, request.headers.raw, _body(request)
+                message.method, message.url.raw_path, message.headers, message.body
             )
             await trace("http11.send_request_body.complete", {})
             head = await connection.receive_head()

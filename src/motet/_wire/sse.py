@@ -154,6 +154,8 @@ class EventSplitter:
             ReplyTooLarge: as `feed`.
         """
         self._check()
+        if not self._begun and self._unended.startswith(_BYTE_ORDER_MARK):
+            del self._unended[: len(_BYTE_ORDER_MARK)]  # it came in parts, with no line after it
         if self._plain is not None and not self._unended.startswith(_FIELDS):
             self._plain += self._unended
             self._unended.clear()
