@@ -248,6 +248,7 @@ SEEDS: Final[dict[str, list[bytes]]] = {
     "ndjson": [b'\x02{"a":1}\r\n\n{"b":2}\n{"c"', b"\x00" + b"x" * 70 + b"\n"],
     "sse": [
         b"\x01\xef\xbb\xbfno event at all",
+        b"\x01\xef\xbb\xbf" + b"x" * 63,
         b": c\n\ndata: a\r\ndata: b\r\n\r\nevent: x\rdata\r\r",
         b"\x01\xef\xbb\xbfdata: a\n\n",
     ],

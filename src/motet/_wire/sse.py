@@ -89,6 +89,14 @@ class EventSplitter:
             self._after_cr = False
             if data[0] == 0x0A:
                 data = data[1:]
+        if not self._begun and data:
+            data = bytes(self._unended) + data
+            self._unended.clear()
+            if _BYTE_ORDER_MARK.startswith(data):
+                self._unended += data  # more of the mark may be on its way
+                return []
+            self._begun = True
+            data = data.removeprefix(_BYTE_ORDER_MARK)
         if not data:
             return []
         self._after_cr = data[-1] == 0x0D
@@ -104,12 +112,6 @@ class EventSplitter:
         if events:
             return events
         lines = _LINE_END.split(data) if b"\r" in data else data.split(b"\n")
-        if not self._begun:
-            if len(lines) == 1 and _BYTE_ORDER_MARK.startswith(data):
-                self._unended += data  # the mark may still be on its way
-                return []
-            self._begun = True
-            lines[0] = lines[0].removeprefix(_BYTE_ORDER_MARK)
         rest = lines.pop()
         self.silent = not rest or rest[0] == 0x3A
         events = self._interpret(lines)
@@ -154,8 +156,8 @@ class EventSplitter:
             ReplyTooLarge: as `feed`.
         """
         self._check()
-        if not self._begun and self._unended.startswith(_BYTE_ORDER_MARK):
-            del self._unended[: len(_BYTE_ORDER_MARK)]  # it came in parts, with no line after it
+        if not self._begun and self._unended == _BYTE_ORDER_MARK:
+            self._unended.clear()
         if self._plain is not None and not self._unended.startswith(_FIELDS):
             self._plain += self._unended
             self._unended.clear()
