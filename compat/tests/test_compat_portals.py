@@ -14,6 +14,7 @@ import mellea
 from mellea.stdlib import functional
 from mellea.stdlib.context import SimpleContext
 from motet.testing import Pause, ScriptedBackend
+from motet.testing.leaks import no_leaks
 from virtual_time import on_virtual_time
 
 pytestmark = pytest.mark.anyio
@@ -177,6 +178,15 @@ async def test_the_environment_switches_it_off(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(RuntimeError, match=r"await thunk\.avalue\(\)"):
         str((await functional.ainstruct("x", SimpleContext(), session().backend))[0])
     assert await thunk.avalue() == "one two"
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+def test_a_task_that_got_a_portal_is_no_leak(loop: str) -> None:
+    async def main() -> None:
+        with no_leaks():
+            assert str(await session().ainstruct("x")) == "one two"
+
+    anyio.run(main, backend=loop)
 
 
 async def test_the_methods_pass_for_async_ones() -> None:

@@ -152,7 +152,8 @@ def _tasks() -> Iterator[_Described]:
         return
     for task in running:
         # Compared by its coroutine: what anyio hands out is a new object every time.
-        yield task.coro, partial(_describe_task, task)
+        coroutine = _without_portal(task.coro)
+        yield coroutine, partial(_describe_task, task, coroutine)
 
 
 def _threads() -> Iterator[_Described]:
@@ -161,8 +162,18 @@ def _threads() -> Iterator[_Described]:
             yield thread, partial(_describe_thread, thread)
 
 
-def _describe_task(task: anyio.TaskInfo) -> Leak:
-    return Leak("task", repr(task.name), f"which waits in {innermost(task.coro)}")
+def _without_portal(coroutine: Any) -> Any:
+    """Return a task's own coroutine, around which greenback may have put one of its own."""
+    while getattr(coroutine, "__name__", "") == "greenback_shim" and coroutine.cr_frame:
+        inner = coroutine.cr_frame.f_locals.get("orig_coro")
+        if inner is None:
+            break
+        coroutine = inner
+    return coroutine
+
+
+def _describe_task(task: anyio.TaskInfo, coroutine: Any) -> Leak:
+    return Leak("task", repr(task.name), f"which waits in {innermost(coroutine)}")
 
 
 def _describe_thread(thread: threading.Thread) -> Leak:
