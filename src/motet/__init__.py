@@ -121,7 +121,6 @@ from .backends.base import Backend as Backend
 from .backends.base import Reply as Reply
 from .backends.base import Request as Request
 from .backends.ollama import OllamaModelBackend as OllamaModelBackend
-from .backends.openai import OpenAIBackend as OpenAIBackend
 
 if TYPE_CHECKING:
     from ._language.history import as_chat_history as as_chat_history
@@ -149,6 +148,7 @@ if TYPE_CHECKING:
     from ._programs.sampling.voting import MajorityVotingStrategy as MajorityVotingStrategy
     from ._programs.sampling.voting import VotingStrategy as VotingStrategy
     from ._programs.summary import LLMSummarizeCompactor as LLMSummarizeCompactor
+    from .backends.openai import OpenAIBackend as OpenAIBackend
 
 __version__ = "0.1.0"
 
@@ -163,6 +163,7 @@ _LATER = {
     "MBRDRougeLStrategy": "._programs.sampling.likeness",
     "MajorityVotingStrategy": "._programs.sampling.voting",
     "MajorityVotingStrategyForMath": "._programs.sampling.likeness",
+    "OpenAIBackend": ".backends.openai",
     "PreconditionException": "._programs.generative.preconditions",
     "ReplyMismatch": "._programs.generative.call",
     "SOFAISamplingStrategy": "._programs.sampling.sofai",

@@ -1,5 +1,6 @@
 """From names to a session: which backend, which model, which context."""
 
+import importlib
 import logging
 from collections.abc import Mapping
 from types import TracebackType
@@ -10,15 +11,14 @@ from .._language.context import Context, SimpleContext
 from .._thunk.generation import DEFAULT_LINGER
 from .._values.model_ids import IBM_GRANITE_4_1_3B, ModelIdentifier
 from ..backends.base import Backend
-from ..backends.ollama import OllamaModelBackend
-from ..backends.openai import OpenAIBackend
 from .session import MelleaSession
 
 _log: Final = logging.getLogger("motet")
 
-_BACKENDS: Final[Mapping[str, type[Backend]]] = {
-    "ollama": OllamaModelBackend,
-    "openai": OpenAIBackend,
+# Imported when a session asks for one: each knows a protocol that most programs do not speak.
+_BACKENDS: Final[Mapping[str, tuple[str, str]]] = {
+    "ollama": ("..backends.ollama", "OllamaModelBackend"),
+    "openai": ("..backends.openai", "OpenAIBackend"),
 }
 # Known to programs written for mellea, and not offered here.
 _NOT_OFFERED: Final = ("hf", "huggingface", "watsonx", "litellm")
@@ -131,8 +131,8 @@ def _backend(
             extra = ", ".join([*kwargs, *(["model_options"] if model_options else [])])
             raise TypeError(f"{extra}: give these to the backend, which exists already")
         return name
-    cls = _BACKENDS.get(name) if isinstance(name, str) else None
-    if cls is None:
+    place = _BACKENDS.get(name) if isinstance(name, str) else None
+    if place is None:
         offered = ", ".join(f"`{each}`" for each in _BACKENDS)
         if name in _NOT_OFFERED:
             raise ValueError(f"motet has no backend for {name!r}; it has {offered}")
@@ -141,6 +141,8 @@ def _backend(
         raise TypeError(
             f"model_id should be a string or a ModelIdentifier, not {type(model_id).__name__}"
         )
+    module, class_name = place
+    cls: type[Backend] = getattr(importlib.import_module(module, __package__), class_name)
     try:
         return cls(model_id, model_options=model_options, **kwargs)  # type: ignore[arg-type]
     except TypeError as exc:

@@ -5,13 +5,17 @@ Everything else (laziness, cancellation, waiting for inputs, prompts, logs) is d
 around it.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from .._values.options import ModelOption as ModelOption
 from .._wire.ollama_models import PullProgress as PullProgress
 from .base import Backend as Backend
 from .base import Reply as Reply
 from .base import Request as Request
 from .ollama import OllamaModelBackend as OllamaModelBackend
-from .openai import OpenAIBackend as OpenAIBackend
+
+if TYPE_CHECKING:
+    from .openai import OpenAIBackend as OpenAIBackend
 
 __all__ = [
     "Backend",
@@ -22,3 +26,12 @@ __all__ = [
     "Reply",
     "Request",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # When it is first asked for: most programs speak to one kind of server.
+    if name != "OpenAIBackend":
+        raise AttributeError(f"module 'motet.backends' has no attribute {name!r}")
+    from .openai import OpenAIBackend
+
+    return OpenAIBackend
