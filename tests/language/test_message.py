@@ -1,12 +1,22 @@
 """Messages and documents."""
 
 import base64
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from language.scripted import answer
-from motet import CBlock, Document, ImageUrlBlock, InvalidImage, Message, TemplateFormatter
+from motet import (
+    CBlock,
+    Document,
+    ImageUrlBlock,
+    InvalidImage,
+    Message,
+    ModelOutputThunk,
+    RawProviderResponse,
+    TemplateFormatter,
+)
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
 
@@ -118,3 +128,37 @@ def test_the_answer_to_a_message_is_a_message() -> None:
 
 def test_braces_in_a_message_are_text() -> None:
     assert TemplateFormatter("m").print(Message("user", "{{x}} {% y")) == "{{x}} {% y"
+
+
+@pytest.mark.parametrize(
+    ("provider", "response"),
+    [
+        ("ollama", {"message": {"role": "user", "content": "theirs"}}),
+        ("ollama", SimpleNamespace(message=SimpleNamespace(role="user", content="theirs"))),
+        ("openai", {"choices": [{"message": {"role": "user", "content": "theirs"}}]}),
+        ("openai", {"message": {"role": "user", "content": "theirs"}}),
+    ],
+    ids=["ollama", "ollama client", "openai", "openai merged"],
+)
+def test_an_answer_is_what_the_provider_has_of_it(provider: str, response: Any) -> None:
+    thunk: ModelOutputThunk[Any] = ModelOutputThunk("ours")
+    thunk.raw = RawProviderResponse(provider=provider, response=response)
+    answer = Message("user", "x").parse(thunk)
+    assert (answer.role, answer.content) == ("user", "theirs")
+
+
+@pytest.mark.parametrize(
+    ("provider", "response"),
+    [
+        ("ollama", {"message": {"role": "nobody", "content": "theirs"}}),
+        ("openai", {"choices": [{"message": {"role": "assistant", "content": None}}]}),
+        ("openai", {"choices": []}),
+        ("other", {"message": {"role": "user", "content": "theirs"}}),
+    ],
+    ids=["no role", "no text", "no choice", "another provider"],
+)
+def test_an_answer_is_its_text_otherwise(provider: str, response: Any) -> None:
+    thunk: ModelOutputThunk[Any] = ModelOutputThunk("ours")
+    thunk.raw = RawProviderResponse(provider=provider, response=response)
+    answer = Message("user", "x").parse(thunk)
+    assert (answer.role, answer.content) == ("assistant", "ours")

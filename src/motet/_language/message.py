@@ -116,7 +116,7 @@ class Message(Component["Message"]):
         )
 
     def _parse(self, computed: ModelOutputThunk[Any]) -> "Message":
-        message = Message("assistant", computed.value or "")
+        message = Message(*_said(computed))
         message.tool_calls = computed.tool_calls
         return message
 
@@ -148,6 +148,25 @@ def _as_documents(documents: object) -> list[Document]:
             )
         made.append(each if isinstance(each, Document) else Document(each))
     return made
+
+
+def _said(computed: ModelOutputThunk[Any]) -> tuple[str, str]:
+    """Return who says what in a reply: as the provider has it, where that is known."""
+    raw = computed.raw
+    said: Any = None
+    if raw.provider == "ollama":
+        said = _entry(raw.response, "message")
+    elif raw.provider == "openai":
+        choices = _entry(raw.response, "choices")
+        said = _entry(choices[0] if choices else raw.response, "message")
+    role, content = _entry(said, "role"), _entry(said, "content")
+    if role in ROLES and isinstance(content, str):
+        return role, content
+    return "assistant", computed.value or ""
+
+
+def _entry(record: Any, name: str) -> Any:
+    return record.get(name) if isinstance(record, Mapping) else getattr(record, name, None)
 
 
 class ToolMessage(Message):
