@@ -1,0 +1,50 @@
+"""The mocks of HTTP libraries that users' tests have work with their own clients."""
+
+import json
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+import respx
+
+from motet import BackendUnavailable, CBlock, ConnectionLost, SimpleContext
+from motet.backends import Backend, OllamaModelBackend, OpenAIBackend
+
+pytestmark = pytest.mark.anyio
+
+LINES = b'{"message":{"content":"Hello."},"done":false}\n{"done":true,"done_reason":"stop"}\n'
+EVENTS = (
+    b'data: {"choices":[{"index":0,"delta":{"content":"Hello."},"finish_reason":"stop"}]}\n\n'
+    b"data: [DONE]\n\n"
+)
+PROTOCOLS: dict[str, tuple[Any, str, bytes]] = {
+    "ollama": (OllamaModelBackend, "/api/chat", LINES),
+    "openai": (OpenAIBackend, "/chat/completions", EVENTS),
+}
+
+
+async def ask(backend: Backend) -> str:
+    with anyio.fail_after(20):
+        text: str = await backend.begin(CBlock("Say hello."), SimpleContext())
+        return text
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_respx_answers_for_a_server_that_is_not_there(protocol: str) -> None:
+    make, path, body = PROTOCOLS[protocol]
+    async with respx.mock(base_url="http://nowhere.example") as mock, httpx.AsyncClient() as http:
+        route = mock.post(path).respond(200, content=body)
+        assert await ask(make("m", base_url="http://nowhere.example", http_client=http)) == "Hello."
+        assert json.loads(route.calls.last.request.content)["model"] == "m"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(httpx.ConnectError, BackendUnavailable), (httpx.ReadError, ConnectionLost)],
+)
+async def test_and_fails_for_it(error: Any, kind: type[Exception]) -> None:
+    async with respx.mock as mock, httpx.AsyncClient() as http:
+        mock.post("http://nowhere.example:80/api/chat").mock(side_effect=error("so it is"))
+        with pytest.raises(kind, match="so it is"):
+            await ask(OllamaModelBackend("m", base_url="http://nowhere.example", http_client=http))
