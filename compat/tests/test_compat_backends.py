@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import mellea.core
 import motet
 from mellea import _client_errors
 from mellea.backends import Backend, FormatterBackend, ModelOption
@@ -306,3 +307,20 @@ def test_the_pieces_of_a_reply_are_folded_into_the_first() -> None:
     assert (first.message.role, first.model, first.eval_duration) == ("assistant", "m", 5)
     assert first.done
     assert ModelOption.SEED
+
+
+async def test_the_log_of_a_backend_of_ones_own_is_kept() -> None:
+    class Logs(Bare):
+        async def _generate_from_context(self, action: Any, ctx: Any, **options: Any) -> Any:
+            thunk: Any = mellea.core.ModelOutputThunk("logged")
+            thunk._generate_log = motet.GenerateLog(prompt="in its words", backend="own")
+            thunk._meta["note"] = 1
+            return thunk, ctx.add(action).add(thunk)
+
+    m = mellea.MelleaSession(Logs())
+    reply: Any = await m.ainstruct("x")
+    assert await reply == "logged"
+    assert (m.last_prompt(), reply.generate_log.backend) == ("in its words", "own")
+    assert reply.generate_log.result is reply
+    assert reply.generate_log.is_final_result
+    assert reply.meta["note"] == 1

@@ -111,3 +111,15 @@ async def test_one_thunk_tells_what_another_tells() -> None:
 
     assert await motet.fill_thunk(shown, produce) == "7"
     assert (shown.meta, shown.parsed_repr, shown.thinking) == ({"from": "a dice"}, 7, "rolling")
+
+
+async def test_an_iterator_that_always_has_something_can_be_cancelled() -> None:
+    async def forever() -> AsyncIterator[str]:
+        for _ in range(100_000):
+            await anyio.lowlevel.cancel_shielded_checkpoint()  # as a queue that is never empty
+            yield "x"
+
+    thunk = motet.thunk_from(forever())
+    await thunk.astream()
+    await thunk.cancel_generation()
+    assert thunk.cancelled

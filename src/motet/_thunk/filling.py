@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+import anyio.lowlevel
 import attrs
 
 from .._runtime.host import current_host
@@ -85,6 +86,8 @@ def thunk_from(
     async def produce(feed: Feed) -> None:
         try:
             async for delta in deltas:
+                # An iterator that always has something ready never lets a cancellation through.
+                await anyio.lowlevel.checkpoint_if_cancelled()
                 feed(delta)
         finally:
             close = getattr(deltas, "aclose", None)

@@ -326,7 +326,8 @@ class _Call:
             )
         # Everything up to the outcome happens here, before anybody can see it: a thunk
         # that is computed has been parsed.
-        self._log(request)
+        if self.thunk.generate_log is None:  # one that hands on another's reply brings its log
+            self._log(request)
         self.thunk.parse_as(self._parsed)
 
     async def _history(self) -> Sequence[Any]:

@@ -181,8 +181,7 @@ class _OneCall(motet.Backend):
                 async for delta in theirs:
                     reply.feed(delta)
                 await theirs
-        for name in ("generation", "raw", "tool_calls", "thinking", "meta", "error"):
-            setattr(self.thunk, name, getattr(theirs, name))
+        motet.show_facts(theirs, self.thunk)
         self.thunk.generation.model = theirs.generation.model or self.model_id
         self.thunk.generation.provider = theirs.generation.provider or self._backend._provider
 
