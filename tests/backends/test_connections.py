@@ -279,8 +279,10 @@ async def test_a_proxy_that_refuses_is_named_without_its_password(refusal: str) 
 async def test_a_proxy_that_is_not_there_is_no_server() -> None:
     async with raw_server(answers()) as proxy:
         pass
-    with pytest.raises(BackendUnavailable):
-        await ask(ollama("https://box.example", proxy=f"http://127.0.0.1:{proxy.port}"))
+    address = f"127.0.0.1:{proxy.port}"
+    with pytest.raises(BackendUnavailable, match=f"through the proxy http://{address}") as caught:
+        await ask(ollama("https://box.example", proxy=f"http://me:hidden-word@{address}"))
+    assert "hidden" not in str(caught.value)
 
 
 @pytest.mark.anyio

@@ -62,6 +62,7 @@ class Clients:
 
     Attributes:
         secrets: what the requests carry and nothing may show.
+        hint: what else to look at when nothing answers.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Clients:
         self._http_client = http_client
         self._max_in_flight = max_in_flight
         self._route = route
+        self.hint: Final = route.hint
         # Weak: a loop that is over takes its client with it.
         self._clients: weakref.WeakKeyDictionary[LoopHost, Client] = weakref.WeakKeyDictionary()
 

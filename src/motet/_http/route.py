@@ -33,6 +33,15 @@ class Route:
     uds: str | None = None
     proxy: str | None = attrs.field(default=None, repr=False)  # it may have a password in it
 
+    @property
+    def hint(self) -> str:
+        """What to add to the news that nothing answers; empty if the way is straight."""
+        if self.proxy is None:
+            return ""
+        parts = urlsplit(self.proxy)
+        address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        return f'; it was asked for through the proxy {address}, which proxy="" leaves out'
+
 
 DIRECT: Final = Route()
 

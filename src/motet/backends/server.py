@@ -227,7 +227,7 @@ class ServerBackend(Backend):
             exc.phase = exc.phase or exchange.phase
             hide_secrets(exc, self._clients.secrets)
             if type(exc) is BackendUnavailable:
-                exc.message += f"; {self._advice_unavailable}"
+                exc.message += f"; {self._advice_unavailable}{self._clients.hint}"
             raise
 
     def _refused(self, status: int, headers: Mapping[str, str], body: bytes) -> BackendError:
