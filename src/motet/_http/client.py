@@ -11,8 +11,9 @@ from __future__ import annotations
 import functools
 import importlib
 import weakref
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from .._runtime.host import LoopHost
@@ -25,6 +26,16 @@ if TYPE_CHECKING:
     import httpx2
 
     from .lease import LeaseTransport
+
+
+Interposer: TypeAlias = Callable[[Any, Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
+"""Is given a request and what would send it, and returns a response; of httpx2 or httpx."""
+
+interposed: Final[ContextVar[Interposer | None]] = ContextVar("motet interposer", default=None)
+"""What stands between backends and their connections, for who records or replays exchanges.
+
+A context variable, because what a block starts inherits it, and nobody else does.
+"""
 
 
 class Client:
@@ -133,6 +144,12 @@ class Clients:
         headers = httpx2.Headers({"host": url.netloc.decode("ascii"), **self._headers}).raw
 
         async def send(content: bytes, extensions: dict[str, Any]) -> Any:
+            interposer = interposed.get()
+            if interposer is not None:
+                request = httpx2.Request(
+                    method, url, headers=headers, content=content or None, extensions=extensions
+                )
+                return await interposer(request, transport.handle_async_request)
             length = [(b"content-length", b"%d" % len(content))] if content else []
             message = Message(url, method.encode(), headers + length, content)
             return await transport.send(message, extensions["trace"])
@@ -149,6 +166,9 @@ class Clients:
         """Return what sends through a client of httpx2 or httpx."""
         headers = self._headers
         url = type(http.base_url)(address)  # parsed once, in the client's own type
+        # No redirect is followed, whatever the client does elsewhere: the library takes
+        # one header with credentials out of the request, and not the others.
+        pass_on = functools.partial(http.send, stream=True, follow_redirects=False)
 
         async def send(content: bytes, extensions: dict[str, Any]) -> Any:
             request = http.build_request(
@@ -159,9 +179,8 @@ class Clients:
                 timeout=None,
                 extensions=extensions,
             )
-            # No redirect is followed, whatever the client does elsewhere: the library takes
-            # one header with credentials out of the request, and not the others.
-            return await http.send(request, stream=True, follow_redirects=False)
+            interposer = interposed.get()
+            return await (pass_on(request) if interposer is None else interposer(request, pass_on))
 
         return send
 

@@ -4,6 +4,16 @@ What tests of programs with models need: a scripted backend, a simulated model s
 `import motet` does not load this package.
 """
 
+from motet.testing.cassettes import Cassette as Cassette
+from motet.testing.cassettes import NotRecorded as NotRecorded
+from motet.testing.cassettes import use_cassette as use_cassette
+from motet.testing.disturbances import Disturbance as Disturbance
+from motet.testing.disturbances import fail_everywhere as fail_everywhere
+from motet.testing.disturbances import on_both_loops as on_both_loops
+from motet.testing.disturbances import slow_everywhere as slow_everywhere
+from motet.testing.leaks import Leak as Leak
+from motet.testing.leaks import LeakError as LeakError
+from motet.testing.leaks import no_leaks as no_leaks
 from motet.testing.network import NetworkBlocked as NetworkBlocked
 from motet.testing.network import no_network as no_network
 from motet.testing.scripted import ScriptedBackend as ScriptedBackend
@@ -35,6 +45,12 @@ from motet.testing.server import Step as Step
 from motet.testing.server import Truncate as Truncate
 from motet.testing.server import open_server as open_server
 from motet.testing.server import serve_in_thread as serve_in_thread
+from motet.testing.sweep import Checkpoint as Checkpoint
+from motet.testing.sweep import Finding as Finding
+from motet.testing.sweep import Report as Report
+from motet.testing.sweep import SweepFailed as SweepFailed
+from motet.testing.sweep import Way as Way
+from motet.testing.sweep import cancel_everywhere as cancel_everywhere
 from motet.testing.virtual_time import run_on_virtual_time as run_on_virtual_time
 from motet.testing.virtual_time import virtual_loop as virtual_loop
 from motet.testing.waiting import TaskWait as TaskWait

@@ -1,4 +1,4 @@
-"""What a piece of code has left behind: tasks, threads, open streams, generators, connections.
+"""What a piece of code has left behind: tasks, threads, open streams, generators, connections, held locks.
 
 A `Census` is taken before, and asked afterwards what is there that was not; `no_leaks`
 does both around a block. It looks and never waits, so who allows something to go on
@@ -7,11 +7,12 @@ for a while (a generation has its *linger*) waits for that first.
 It knows nothing of how the code was run, and works with and without an event loop.
 """
 
+import contextvars
 import gc
 import sys
 import threading
 import tracemalloc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from types import AsyncGeneratorType, CodeType, FrameType
@@ -29,6 +30,31 @@ _POOLS: Final = ("AnyIO worker thread", "Trio thread", "asyncio_", "motet portal
 # What the event loop finalises itself when it ends: the one generator of every host.
 _KEPT_BY_THE_LOOP: Final[frozenset[CodeType]] = frozenset({LoopHost._live.__code__})
 
+# What can be held, by module and class; those that were never imported hold nothing. Each says
+# whether it is held now. Of a semaphore without a bound it cannot be known how much of it there
+# was, so it counts as held when nothing is left.
+_LOCKS: Final[Mapping[tuple[str, str], Callable[[Any], bool]]] = {
+    **{
+        (module, "Lock"): lambda lock: lock.locked()
+        for module in ("asyncio.locks", "anyio._backends._asyncio", "anyio._backends._trio")
+    },
+    ("trio._sync", "Lock"): lambda lock: lock.locked(),
+    ("trio._sync", "StrictFIFOLock"): lambda lock: lock.locked(),
+    ("asyncio.locks", "Semaphore"): lambda semaphore: semaphore.locked(),
+    ("asyncio.locks", "BoundedSemaphore"): (
+        lambda semaphore: semaphore._value < semaphore._bound_value
+    ),
+    ("anyio._backends._asyncio", "Semaphore"): lambda semaphore: _is_taken(semaphore),
+    ("anyio._backends._trio", "Semaphore"): lambda semaphore: _is_taken(semaphore),
+    ("trio._sync", "Semaphore"): lambda semaphore: _is_taken(semaphore),
+    ("anyio._backends._asyncio", "CapacityLimiter"): lambda limiter: limiter.borrowed_tokens > 0,
+    ("anyio._backends._trio", "CapacityLimiter"): lambda limiter: limiter.borrowed_tokens > 0,
+    ("trio._sync", "CapacityLimiter"): lambda limiter: limiter.borrowed_tokens > 0,
+}
+
+# They are set once and for all by whoever is the first to need them.
+_KEPT_VARIABLES: Final = frozenset({"decimal_context", "current_async_library_cvar"})
+
 _STREAMS: Final = frozenset({MemoryObjectSendStream, MemoryObjectReceiveStream})
 
 
@@ -37,8 +63,8 @@ class Leak:
     """Something that should be over and is not.
 
     Attributes:
-        kind: ``task``, ``thread``, ``stream``, ``async generator``, ``connection``, or what a
-            probe says.
+        kind: ``task``, ``thread``, ``stream``, ``async generator``, ``connection``, ``lock``,
+            ``context variable``, or what a probe says.
         name: how it is called.
         where: where it waits or was made; empty if that cannot be known.
     """
@@ -78,6 +104,7 @@ class Census:
         self._known: set[int] = set()
         self._alive: list[object] = []
         self._told: set[Leak] = set()
+        self._variables = contextvars.copy_context()
 
     @classmethod
     def take(cls, *, probes: Iterable[Probe] = ()) -> Self:
@@ -100,7 +127,16 @@ class Census:
         new = [leak() for thing, leak in _things() if id(thing) not in self._known]
         for probe in self._probes:
             new += [leak for leak in probe() if leak not in self._told]
-        return new
+        return new + list(self._changed_variables())
+
+    def _changed_variables(self) -> Iterator[Leak]:
+        """Tell of context variables that were set and not reset, in the same task or thread."""
+        missing = object()
+        for variable, value in contextvars.copy_context().items():
+            if variable.name in _KEPT_VARIABLES:
+                continue
+            if self._variables.get(variable, missing) is not value:
+                yield Leak("context variable", repr(variable.name), "which was set and not reset")
 
 
 @contextmanager
@@ -129,6 +165,7 @@ def _things() -> Iterator[_Described]:
     """Everything that can be left behind, and how to speak of it."""
     yield from _tasks()
     yield from _threads()
+    locks = _lock_types()
     lease: Any = sys.modules.get("motet._http.lease")  # never loaded for this
     transport = None if lease is None else lease.LeaseTransport
     for thing in gc.get_objects():
@@ -139,10 +176,28 @@ def _things() -> Iterator[_Described]:
                 yield thing, partial(_describe_stream, thing)
         elif kind is AsyncGeneratorType and _is_suspended(thing):
             yield thing, partial(_describe_generator, thing)
+        elif kind in locks:
+            if locks[kind](thing):
+                yield thing, partial(_describe_lock, thing)
         elif kind is transport:
             # Idle connections are kept on purpose, until their event loop ends.
             for connection in thing._leased:
                 yield connection, partial(_describe_connection, connection)
+
+
+def _lock_types() -> dict[type, Callable[[Any], bool]]:
+    """Return the classes of locks that are loaded, and what says of one whether it is held."""
+    found = {}
+    for (module, name), is_held in _LOCKS.items():
+        cls = getattr(sys.modules.get(module), name, None)
+        if cls is not None:
+            found[cls] = is_held
+    return found
+
+
+def _is_taken(semaphore: Any) -> bool:
+    bound = semaphore.max_value
+    return bool(semaphore.value == 0 if bound is None else semaphore.value < bound)
 
 
 def _tasks() -> Iterator[_Described]:
@@ -183,6 +238,12 @@ def _describe_thread(thread: threading.Thread) -> Leak:
 
 def _describe_stream(stream: object) -> Leak:
     return Leak("stream", f"{type(stream).__name__} at {id(stream):#x}", _made(stream))
+
+
+def _describe_lock(lock: Any) -> Leak:
+    kind = type(lock)
+    where = _made(lock)
+    return Leak("lock", f"{kind.__name__} at {id(lock):#x}, which is held", where)
 
 
 def _describe_generator(generator: Any) -> Leak:

@@ -6,9 +6,10 @@ again and again, each time in a new event loop, and cancels it while it waits at
 first checkpoint, its second, ... until a run ends without having met the one that was
 meant. After each run it counts what was left behind.
 
-The checkpoints are those of the scenario's own task. They are seen by standing between
-the scenario and its event loop: what a coroutine yields on its way out, and what it is
-resumed with, is all that an event loop knows of it.
+The checkpoints are those of the scenario's own task; with ``all_tasks`` also those of the tasks
+that it starts, and those that these start. They are seen by standing between a coroutine
+and its event loop: what it yields on its way out, and what it is resumed with, is all
+that an event loop knows of it.
 
 This module knows nothing of models; of thunks only that they are cleaned up as everything else.
 """
@@ -20,7 +21,8 @@ import inspect
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from types import FrameType
 from typing import Any, Final, TypeVar
 
 import anyio
@@ -67,20 +69,21 @@ class Finding:
     """What was wrong after one run.
 
     Attributes:
-        way: how the run was cancelled; None for the one that was not.
-        checkpoint: where it was cancelled.
+        way: how the run was cancelled, or disturbed; None for the one that was not.
+        checkpoint: where that was.
         problems: what was left, what was raised instead of a cancellation, what was logged.
     """
 
-    way: Way | None
+    way: enum.StrEnum | None
     checkpoint: Checkpoint | None
     problems: tuple[str, ...]
 
     def __str__(self) -> str:
         if self.way is None:
-            when = "without being cancelled"
+            when = "undisturbed"
         else:
-            when = f"cancelled {self.way}" + (f", {self.checkpoint}" if self.checkpoint else "")
+            what = f"cancelled {self.way}" if isinstance(self.way, Way) else str(self.way)
+            when = what + (f", {self.checkpoint}" if self.checkpoint else "")
         return f"{when}:" + "".join(f"\n    {problem}" for problem in self.problems)
 
 
@@ -128,6 +131,7 @@ def cancel_everywhere(
     *,
     loop: Callable[[], LoopOptions] = _asyncio,
     ways: Sequence[Way] = tuple(Way),
+    all_tasks: bool = False,
     patience: float = 0.0,
     after: Callable[[], Awaitable[object]] | None = None,
     probes: Sequence[Probe] = (),
@@ -144,6 +148,8 @@ def cancel_everywhere(
         loop: called for every run, because a virtual clock can be used only once; the name
             and the options of the event loop.
         ways: how to cancel; Trio knows only the first.
+        all_tasks: also cancel the scenario when a task that it has started, or that has come
+            of it, is at a checkpoint. Which of them there are depends on the event loop.
         patience: seconds on the event loop's clock that what was started may go on, such as
             the *linger* of a generation.
         after: called on the event loop after each run and not cancelled, for assertions of
@@ -159,14 +165,15 @@ def cancel_everywhere(
         RuntimeError: *limit* was reached.
     """
     name = loop()[0]
-    sweep = _Sweep(scenario, loop, patience, after, probes)
+    sweep = _Sweep(scenario, loop, all_tasks, patience, after, probes)
     runs = 0
     longest: list[Checkpoint] = []
     findings: list[Finding] = []
-    with _only_new_garbage():
+    with only_new_garbage():
         for way in ways if name == "asyncio" else [Way.SCOPE]:
             number, met = 0, True
-            while met:
+            # Trio runs tasks in an order of its own, so one run may have fewer checkpoints.
+            while met or number < len(longest):
                 number += 1
                 runs += 1
                 if runs > limit:
@@ -191,6 +198,7 @@ class _Sweep:
 
     scenario: Callable[[], Awaitable[object]]
     loop: Callable[[], LoopOptions]
+    all_tasks: bool
     patience: float
     after: Callable[[], Awaitable[object]] | None
     probes: Sequence[Probe]
@@ -200,7 +208,7 @@ class _Sweep:
         run = _Run(way, number)
         name, options = self.loop()
         outside = Census.take(probes=self.probes)
-        with _complaints(run.problems):
+        with complaints(run.problems):
             try:
                 anyio.run(self._inside, run, backend=name, backend_options=options)
             except Exception as exc:
@@ -210,7 +218,8 @@ class _Sweep:
 
     async def _inside(self, run: "_Run") -> None:
         before = Census.take(probes=self.probes)
-        ending = await (self._in_scope(run) if run.way is Way.SCOPE else self._in_task(run))
+        with _watched_tasks(run) if self.all_tasks else nullcontext():
+            ending = await (self._in_scope(run) if run.way is Way.SCOPE else self._in_task(run))
         if run.met is not None and run.struck and ending is None:
             run.problems.append("the cancellation was swallowed: the scenario went on to its end")
         if isinstance(ending, BaseException) and not _is_cancellation(ending):
@@ -265,12 +274,26 @@ class _Run:
         self.cancel: Callable[[], object]
         self._number: Final = number
 
-    def suspended(self, coroutine: object, own_file: str, yielded: Any) -> None:
-        """Note a checkpoint; at the one that was meant, cancel."""
+    def suspended(
+        self, coroutine: object, own_file: str, yielded: Any, *, own: bool = True
+    ) -> None:
+        """Note a checkpoint; at the one that was meant, cancel.
+
+        Args:
+            coroutine: what is suspended.
+            own_file: the file of the scenario.
+            yielded: what it waits for, as far as that is known.
+            own: whether it is the scenario's own task.
+        """
         stack = frames(coroutine)
-        own = [frame for frame in stack if frame.f_code.co_filename == own_file] or stack
+        # In other tasks everything that is not of the event loops; it may be anybody's.
+        mine = [
+            frame
+            for frame in stack
+            if (frame.f_code.co_filename == own_file if own else not _is_of_a_loop(frame))
+        ] or stack
         inner = place(stack[-1]) if stack else "code that Python does not show"
-        here = Checkpoint(len(self.seen) + 1, place(own[-1]) if own else inner, inner)
+        here = Checkpoint(len(self.seen) + 1, place(mine[-1]) if mine else inner, inner)
         self.seen.append(here)
         if here.number != self._number:
             return
@@ -279,7 +302,7 @@ class _Run:
         if asyncio is None or asyncio._get_running_loop() is None:
             # Trio delivers it as soon as it has seen what the task waits for.
             self.cancel()
-        elif self.way is Way.NATIVE_LATE and yielded is not None:
+        elif self.way is Way.NATIVE_LATE and yielded is not None and own:
             # The task is woken by a callback that is added after this one.
             yielded.add_done_callback(lambda _: self.cancel())
         else:
@@ -296,12 +319,65 @@ class _Run:
         self.problems += [f"{when}{leak}" for leak in leaks if str(leak) not in told]
 
 
+@contextmanager
+def _watched_tasks(run: _Run) -> Iterator[None]:
+    """Have the checkpoints of the tasks that are started meanwhile count as well."""
+    asyncio: Any = sys.modules.get("asyncio")
+    loop = None if asyncio is None else asyncio._get_running_loop()
+    if loop is None:
+        with _watched_by_trio(run):
+            yield
+        return
+    before = loop.get_task_factory()
+
+    def watched(loop: Any, coroutine: Any, **options: Any) -> Any:
+        async def watch() -> Any:
+            return await _Watched(coroutine, run, own=False)
+
+        named: Any = watch
+        named.__qualname__ = coroutine.__qualname__
+        make = before or asyncio.Task
+        return (
+            make(watch(), loop=loop, **options)
+            if before is None
+            else make(loop, watch(), **options)
+        )
+
+    loop.set_task_factory(watched)
+    try:
+        yield
+    finally:
+        loop.set_task_factory(before)
+
+
+@contextmanager
+def _watched_by_trio(run: _Run) -> Iterator[None]:
+    import trio
+
+    scenario = trio.lowlevel.current_task()
+    known = {id(info.coro) for info in anyio.get_running_tasks()}
+
+    class Steps(trio.abc.Instrument):
+        def after_task_step(self, task: Any) -> None:
+            # The scenario's own are seen by `_Watched`, and what a task yields is not shown here.
+            if task is not scenario and id(task.coro) not in known and task.coro.cr_frame:
+                run.suspended(task.coro, "", None, own=False)
+
+    steps = Steps()
+    trio.lowlevel.add_instrument(steps)
+    try:
+        yield
+    finally:
+        trio.lowlevel.remove_instrument(steps)
+
+
 class _Watched(Awaitable[T]):
     """An awaitable, seen from between it and the event loop."""
 
-    def __init__(self, inner: Awaitable[T], run: _Run) -> None:
+    def __init__(self, inner: Awaitable[T], run: _Run, *, own: bool = True) -> None:
         self._inner = _as_coroutine(inner)
         self._run = run
+        self._own = own
 
     def __await__(self) -> Generator[Any, Any, T]:
         coroutine, run = self._inner, self._run
@@ -313,15 +389,17 @@ class _Watched(Awaitable[T]):
             except StopIteration as stop:
                 result: T = stop.value
                 return result
-            run.suspended(coroutine, own_file, yielded)
+            run.suspended(coroutine, own_file, yielded, own=self._own)
             try:
                 sent = yield yielded
             except BaseException as exc:
-                run.resumed(exc)
+                if self._own:
+                    run.resumed(exc)
                 step = functools.partial(coroutine.throw, exc)
             else:
-                # Trio sends errors as values, and its own side raises them.
-                run.resumed(getattr(sent, "error", None))
+                if self._own:
+                    # Trio sends errors as values, and its own side raises them.
+                    run.resumed(getattr(sent, "error", None))
                 step = functools.partial(coroutine.send, sent)
 
 
@@ -332,6 +410,11 @@ def _as_coroutine(awaitable: Awaitable[T]) -> Coroutine[Any, Any, T]:
     return awaitable if isinstance(awaitable, Coroutine) else wait()
 
 
+def _is_of_a_loop(frame: FrameType) -> bool:
+    name: str = frame.f_globals.get("__name__", "")
+    return name.partition(".")[0] in ("anyio", "trio", "asyncio", "contextlib")
+
+
 def _is_cancellation(exc: BaseException) -> bool:
     if isinstance(exc, BaseExceptionGroup):
         return exc.split(anyio.get_cancelled_exc_class())[1] is None
@@ -339,7 +422,7 @@ def _is_cancellation(exc: BaseException) -> bool:
 
 
 @contextmanager
-def _complaints(problems: list[str]) -> Iterator[None]:
+def complaints(problems: list[str]) -> Iterator[None]:
     """Note what Python and the event loops can only print, because nobody is there to raise to."""
 
     class Handler(logging.Handler):
@@ -365,7 +448,7 @@ def _complaints(problems: list[str]) -> Iterator[None]:
 
 
 @contextmanager
-def _only_new_garbage() -> Iterator[None]:
+def only_new_garbage() -> Iterator[None]:
     """Have the collector look at nothing older than the sweep: some hundred times as fast."""
     gc.collect()
     gc.freeze()
