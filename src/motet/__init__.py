@@ -117,6 +117,7 @@ from ._values.metadata import ModelToolCall as ModelToolCall
 from ._values.metadata import RawProviderResponse as RawProviderResponse
 from ._values.model_ids import ModelIdentifier as ModelIdentifier
 from ._values.options import ModelOption as ModelOption
+from ._values.retries import RetryPolicy as RetryPolicy
 from .backends.base import Backend as Backend
 from .backends.base import Reply as Reply
 from .backends.base import Request as Request
@@ -250,6 +251,7 @@ __all__ = [
     "ReplyTooLarge",
     "Request",
     "Requirement",
+    "RetryPolicy",
     "SOFAISamplingStrategy",
     "SamplingResult",
     "SamplingStrategy",

@@ -69,7 +69,7 @@ def test_messages_and_tool_calls_do_not_change(value: Any) -> None:
             GenerationMetadata,
             (
                 "usage model provider ttfb_ms streaming response_model finish_reasons response_id "
-                "logits raw_logits queued_ms"
+                "logits raw_logits queued_ms failures answered_by"
             ),
         ),
         (RawProviderResponse, "provider response streamed_chunks"),

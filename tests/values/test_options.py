@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from motet import RetryPolicy
 from motet._values.options import (
     DEFAULT_STREAM_TIMEOUT,
     THINKING_LEVELS,
@@ -36,6 +37,7 @@ ALIASES = {"seed": ModelOption.SEED, "system": ModelOption.SYSTEM_PROMPT}
         ("SEED", "@@@seed@@@"),
         ("STREAM", "@@@stream@@@"),
         ("STREAM_TIMEOUT", "@@@stream_timeout@@@"),
+        ("RETRIES", "@@@retries@@@"),
         ("STOP_SEQUENCES", "@@@stop_sequences@@@"),
         ("LOGITS", "@@@logits@@@"),
         ("RAW_LOGITS", "@@@raw_logits@@@"),
@@ -211,6 +213,8 @@ ACCEPTED: list[tuple[str, Any, Any]] = [
     (ModelOption.STREAM_TIMEOUT, 0.01, 0.01),
     (ModelOption.STREAM_TIMEOUT, math.inf, None),
     (ModelOption.STREAM_TIMEOUT, None, None),
+    (ModelOption.RETRIES, 3, RetryPolicy(retries=3)),
+    (ModelOption.RETRIES, RetryPolicy(jitter=0), RetryPolicy(jitter=0)),
     (ModelOption.STOP_SEQUENCES, ["a", "b"], ["a", "b"]),
     (ModelOption.STOP_SEQUENCES, ("a",), ["a"]),
     (ModelOption.STOP_SEQUENCES, "ab", ["ab"]),
@@ -262,6 +266,8 @@ REFUSED: list[tuple[str, Any, type[Exception]]] = [
     (ModelOption.STREAM_TIMEOUT, math.nan, ValueError),
     (ModelOption.STREAM_TIMEOUT, "5", TypeError),
     (ModelOption.STREAM_TIMEOUT, True, TypeError),
+    (ModelOption.RETRIES, -1, ValueError),
+    (ModelOption.RETRIES, "3", TypeError),
     (ModelOption.STOP_SEQUENCES, 5, TypeError),
     (ModelOption.STOP_SEQUENCES, [5], TypeError),
     (ModelOption.STOP_SEQUENCES, ["a", None], TypeError),

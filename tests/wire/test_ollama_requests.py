@@ -88,6 +88,7 @@ PLACES = [
     (ModelOption.STREAM_TIMEOUT, None, {}),
     (ModelOption.STOP_SEQUENCES, ["a", "b"], {"options": {"stop": ["a", "b"]}}),
     (ModelOption.STOP_SEQUENCES, "a", {"options": {"stop": ["a"]}}),
+    (ModelOption.RETRIES, 3, {}),
     (ModelOption.LOGITS, True, {}),
     (ModelOption.RAW_LOGITS, True, {}),
     ("system", "", {}),

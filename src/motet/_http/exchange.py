@@ -15,6 +15,7 @@ import datetime
 import email.utils
 import logging
 import math
+import re
 import ssl
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from typing import Any, Final
@@ -49,6 +50,10 @@ MAX_ERROR_BYTES: Final = 64 * 1024
 # Of a whole reply, with everything that a protocol puts around the text. A token takes some
 # hundred bytes, so this is more than any model says, and less than fills the memory.
 DEFAULT_MAX_REPLY_BYTES: Final = 256 * 1024 * 1024
+
+# Fractions of a second are not in the RFC, and some servers send them. The length is what
+# keeps a hostile one from an infinite wait.
+_DECIMAL: Final = r"[0-9]{1,12}(\.[0-9]{1,12})?"
 
 # Sends a body, with extensions for the request, and returns a response of httpx2 or httpx.
 Send = Callable[[bytes, dict[str, Any]], Awaitable[Any]]
@@ -288,10 +293,14 @@ class Exchange:
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return for how many seconds a server asks to be left alone, None if it does not.
 
-    Reference: RFC 9110, section 10.2.3, "Retry-After": seconds, or a date.
+    Reference: RFC 9110, section 10.2.3, "Retry-After": seconds, or a date; and
+    ``retry-after-ms``, milliseconds, which OpenAI's server sends and which is more exact.
     """
+    exact = headers.get("retry-after-ms", "").strip()
+    if re.fullmatch(_DECIMAL, exact):
+        return float(exact) / 1000
     said = headers.get("retry-after", "").strip()
-    if said.isdecimal():
+    if re.fullmatch(_DECIMAL, said):
         return float(said)
     try:
         date = email.utils.parsedate_to_datetime(said)
@@ -300,6 +309,11 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     if date.tzinfo is None:
         date = date.replace(tzinfo=datetime.UTC)
     return max(0.0, (date - datetime.datetime.now(datetime.UTC)).total_seconds())
+
+
+def should_retry(headers: Mapping[str, str]) -> bool | None:
+    """Return whether a server says that asking again is of use, None if it does not say."""
+    return {"true": True, "false": False}.get(headers.get("x-should-retry", "").strip().lower())
 
 
 def hide_secrets(exc: BackendError, secrets: Collection[str]) -> None:

@@ -70,6 +70,8 @@ class BackendError(MotetError):
         phase: what the backend was doing.
         attempt: which try it was, counted from 1.
         partial: the text that had arrived before the error.
+        earlier: the errors of the attempts, and of the other backends that were asked,
+            before this one, oldest first.
     """
 
     message: str = ""
@@ -78,6 +80,7 @@ class BackendError(MotetError):
     phase: Phase | None = attrs.field(default=None, kw_only=True)
     attempt: int = attrs.field(default=1, kw_only=True)
     partial: str = attrs.field(default="", kw_only=True)
+    earlier: "tuple[BackendError, ...]" = attrs.field(default=(), kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         Exception.__init__(self, self.message)
@@ -131,10 +134,13 @@ class StatusError(BackendError):
     Attributes:
         status: the HTTP status code.
         retry_after: seconds the server asks to wait, if it said so.
+        should_retry: whether the server says that asking again is of use; None if it does
+            not say.
     """
 
     status: int = attrs.field(default=0, kw_only=True)
     retry_after: float | None = attrs.field(default=None, kw_only=True)
+    should_retry: bool | None = attrs.field(default=None, kw_only=True)
 
 
 @attrs.define(slots=False, eq=False, repr=False)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import attrs
 
 from .chat import ToolCallRequest
+from .errors import BackendError
 
 
 class RunnableTool(Protocol):
@@ -36,7 +37,11 @@ class GenerationMetadata:
         response_id: the server's name for the reply.
         logits: never known; kept for programs that look.
         raw_logits: never known; kept for programs that look.
-        queued_ms: milliseconds that the request waited for its turn on our side.
+        queued_ms: milliseconds that the request waited for its turn on our side, all
+            attempts together.
+        failures: the errors of the attempts, and of the other backends, that were made for
+            this reply and did not become it, oldest first.
+        answered_by: which of the backends that a backend combines answered.
     """
 
     usage: dict[str, Any] | None = None
@@ -50,6 +55,8 @@ class GenerationMetadata:
     logits: Any = None
     raw_logits: Any = None
     queued_ms: float | None = None
+    failures: tuple[BackendError, ...] | None = None
+    answered_by: str | None = None
 
 
 @attrs.define(weakref_slot=False)

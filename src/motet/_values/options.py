@@ -18,6 +18,8 @@ from typing import Any, Final, SupportsFloat
 
 import attrs
 
+from .retries import as_retry_policy
+
 DEFAULT_STREAM_TIMEOUT: Final = 120.0
 """The longest silence of a server, in seconds, where `ModelOption.STREAM_TIMEOUT` is not given."""
 
@@ -48,6 +50,9 @@ class ModelOption:
         STREAM_TIMEOUT: the longest silence of the server, in seconds, before the first
             token as well as between two; ``None`` sets no limit. Not given, it is
             `DEFAULT_STREAM_TIMEOUT`.
+        RETRIES: whether and when a request that failed is sent again: a `RetryPolicy`, or
+            how many attempts may follow the first. ``0`` or ``None`` for none; not given,
+            the backend's own setting holds.
         STOP_SEQUENCES: texts that end the reply; a list, or one text.
         LOGITS: known, and supported by no backend.
         RAW_LOGITS: known, and supported by no backend.
@@ -63,6 +68,7 @@ class ModelOption:
     SEED: Final = "@@@seed@@@"
     STREAM: Final = "@@@stream@@@"
     STREAM_TIMEOUT: Final = "@@@stream_timeout@@@"
+    RETRIES: Final = "@@@retries@@@"
     STOP_SEQUENCES: Final = "@@@stop_sequences@@@"
     LOGITS: Final = "@@@logits@@@"
     RAW_LOGITS: Final = "@@@raw_logits@@@"
@@ -323,6 +329,12 @@ _RULES: Final[Mapping[str, _Rule]] = {
         _seconds,
         "a positive number of seconds or None",
         "None sets no limit",
+    ),
+    ModelOption.RETRIES: _Rule(
+        "RETRIES",
+        as_retry_policy,
+        "a RetryPolicy, a whole number from 0 or None",
+        "0 and None are for no retries",
     ),
     ModelOption.STOP_SEQUENCES: _Rule(
         "STOP_SEQUENCES", _texts, "a list of str", "wrap every stop text in quotes"

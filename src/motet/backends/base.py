@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import datetime
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+import anyio
 import attrs
 
 from .._language.component import Component, blockify, unfinished_parts
@@ -29,6 +31,8 @@ from .._values.chat import ChatMessage, ToolCallRequest
 from .._values.errors import BackendError
 from .._values.metadata import GenerateLog, RawProviderResponse
 from .._values.options import DEFAULT_STREAM_TIMEOUT, ModelOption, validate_options
+from .._values.retries import NO_RETRIES, RetryPolicy, as_retry_policy
+from .attempts import reply_with_retries
 
 if TYPE_CHECKING:
     from .._language.context import Context, ContextT
@@ -70,7 +74,7 @@ class Reply:
         host: the event loop's host, for what a backend keeps for each loop.
     """
 
-    __slots__ = ("_request", "_thunk", "feed", "host")
+    __slots__ = ("_parts", "_request", "_thunk", "feed", "host")
 
     def __init__(
         self, thunk: ModelOutputThunk[Any], generation: Generation, request: Request
@@ -78,17 +82,29 @@ class Reply:
         assert generation.host is not None
         self._thunk = thunk
         self._request = request
+        self._parts = generation.parts
         # Bound once: it is called for every token.
         self.feed: Callable[[str], None] = generation.feed
         self.host: LoopHost = generation.host
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing has arrived yet, neither text nor reasoning."""
+        return not self._parts and not self._thunk.thinking
+
+    def failed(self, error: BackendError) -> None:
+        """Note an error that does not end the reply, because another attempt follows."""
+        facts = self._thunk.generation
+        facts.failures = (*(facts.failures or ()), error)
 
     def think(self, text: str) -> None:
         """Add reasoning text that has arrived."""
         self._thunk.add_thinking(text)
 
     def queued(self, seconds: float) -> None:
-        """Note for how long the request waited for its turn on our side."""
-        self._thunk.generation.queued_ms = seconds * 1000
+        """Note for how long the request waited for its turn on our side; it adds up."""
+        facts = self._thunk.generation
+        facts.queued_ms = (facts.queued_ms or 0.0) + seconds * 1000
 
     def begun(self, seconds: float) -> None:
         """Note how long after the request the first token came."""
@@ -125,6 +141,8 @@ class Backend(ABC):
         model_id: the model, as the server calls it.
         formatter: puts components into words; one for the model without it.
         model_options: options for every call, unless the call says otherwise.
+        retries: whether and when a request that failed is sent again: a `RetryPolicy`, or how
+            many attempts may follow the first. `ModelOption.RETRIES` of a call overrides it.
     """
 
     provider: ClassVar[str] = "unknown"
@@ -137,12 +155,14 @@ class Backend(ABC):
         *,
         formatter: TemplateFormatter | None = None,
         model_options: Mapping[str, Any] | None = None,
+        retries: RetryPolicy | int | None = None,
     ) -> None:
         if not isinstance(model_id, str) or not model_id:
             raise TypeError(f"model_id should be the name of a model, not {model_id!r}")
         self.model_id: Final = model_id
         self.formatter: Final = formatter or TemplateFormatter(model_id)
         self.model_options: Final = self.normalised(model_options)
+        self.retries: Final = as_retry_policy(retries)
 
     @abstractmethod
     async def reply(self, request: Request, reply: Reply) -> None:
@@ -283,7 +303,12 @@ class Backend(ABC):
             _log.warning("a reply with a format cannot call tools, so none are offered: %r", action)
             tool_calls = False
         tools = tools_of_options(options.get(ModelOption.TOOLS)) if tool_calls else None
-        call = _Call(self, action, ctx, needed, heard, options, format, schema, tools, raw)
+        policy = options.get(ModelOption.RETRIES, self.retries) or NO_RETRIES
+        # The generation has a task of its own, in which the caller's deadline is not seen.
+        deadline = anyio.current_effective_deadline() if policy.retries else math.inf
+        call = _Call(
+            self, action, ctx, needed, heard, options, format, schema, tools, raw, policy, deadline
+        )
         generation = Generation(call.produce, host=host, owner=owner, linger=linger)
         thunk: ModelOutputThunk[Any] = ModelOutputThunk.pending(generation)
         call.thunk = thunk
@@ -312,18 +337,15 @@ class _Call:
     schema: Mapping[str, Any] | None
     tools: Mapping[str, Tool] | None  # those of the options; None if there are to be none
     raw: bool
+    policy: RetryPolicy
+    deadline: float
     thunk: ModelOutputThunk[Any] = attrs.field(init=False)
 
     async def produce(self, generation: Generation) -> None:
         history = await self._history()
         request = self._request(history)
         reply = Reply(self.thunk, generation, request)
-        try:
-            await self.backend.reply(request, reply)
-        except BackendError as exc:
-            raise exc.locate(backend=self.backend.provider, model=self.backend.model_id) from (
-                exc.__cause__
-            )
+        await reply_with_retries(self.backend, request, reply, self.policy, self.deadline)
         # Everything up to the outcome happens here, before anybody can see it: a thunk
         # that is computed has been parsed.
         if self.thunk.generate_log is None:  # one that hands on another's reply brings its log

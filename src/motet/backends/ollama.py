@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import ssl
 
     from .._language.formatter import TemplateFormatter
+    from .._values.retries import RetryPolicy
 
 
 _log: Final = logging.getLogger("motet")
@@ -60,6 +61,8 @@ class OllamaModelBackend(ServerBackend):
             environment says (``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``;
             never for this machine itself).
         max_reply_bytes: how long the body of a response may be.
+        retries: whether and when a request that failed is sent again: a `RetryPolicy`, or how
+            many attempts may follow the first. Without it a failed call stays failed.
 
     Raises:
         ValueError: *base_url* or ``OLLAMA_HOST`` is no address, or the identifier has no
@@ -87,6 +90,7 @@ class OllamaModelBackend(ServerBackend):
         uds: str | os.PathLike[str] | None = None,
         proxy: str | None = None,
         max_reply_bytes: int = DEFAULT_MAX_REPLY_BYTES,
+        retries: RetryPolicy | int | None = None,
     ) -> None:
         if isinstance(model_id, ModelIdentifier):
             if not model_id.ollama_name:
@@ -119,6 +123,7 @@ class OllamaModelBackend(ServerBackend):
             uds=uds,
             proxy=proxy,
             max_reply_bytes=max_reply_bytes,
+            retries=retries,
         )
 
     def normalised(self, model_options: Mapping[str, Any] | None) -> dict[str, Any]:

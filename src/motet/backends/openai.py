@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import ssl
 
     from .._language.formatter import TemplateFormatter
+    from .._values.retries import RetryPolicy
 
 OFFICIAL_BASE_URL: Final = "https://api.openai.com/v1"
 
@@ -69,6 +70,8 @@ class OpenAIBackend(ServerBackend):
             environment says (``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``;
             never for this machine itself).
         max_reply_bytes: how long the body of a response may be.
+        retries: whether and when a request that failed is sent again: a `RetryPolicy`, or how
+            many attempts may follow the first. Without it a failed call stays failed.
 
     Raises:
         ValueError: there is no key for OpenAI's own server, *base_url* is no URL, or the
@@ -104,6 +107,7 @@ class OpenAIBackend(ServerBackend):
         uds: str | os.PathLike[str] | None = None,
         proxy: str | None = None,
         max_reply_bytes: int = DEFAULT_MAX_REPLY_BYTES,
+        retries: RetryPolicy | int | None = None,
     ) -> None:
         if isinstance(model_id, ModelIdentifier):
             name = model_id.openai_name or model_id.hf_model_name
@@ -147,6 +151,7 @@ class OpenAIBackend(ServerBackend):
             uds=uds,
             proxy=proxy,
             max_reply_bytes=max_reply_bytes,
+            retries=retries,
         )
 
     def normalised(self, model_options: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import anyio
 import attrs
 
 from .._http.client import Clients
-from .._http.exchange import Exchange, Sink, hide_secrets, retry_after
+from .._http.exchange import Exchange, Sink, hide_secrets, retry_after, should_retry
 from .._http.route import route_to
 from .._runtime.host import current_host
 from .._values.errors import (
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .._http.client import Client
     from .._http.exchange import Send
     from .._language.formatter import TemplateFormatter
+    from .._values.retries import RetryPolicy
 
 _log: Final = logging.getLogger("motet")
 
@@ -90,6 +91,7 @@ class ServerBackend(Backend):
             process may open sockets for.
         ssl_context, uds, proxy: the way to the server, see `route_to`.
         max_reply_bytes: how long the body of a response may be.
+        retries: whether and when a request that failed is sent again, see `RetryPolicy`.
     """
 
     takes_raw_prompts: ClassVar[bool] = True
@@ -116,8 +118,11 @@ class ServerBackend(Backend):
         uds: str | os.PathLike[str] | None,
         proxy: str | None,
         max_reply_bytes: int,
+        retries: RetryPolicy | int | None,
     ) -> None:
-        super().__init__(model_id, formatter=formatter, model_options=model_options)
+        super().__init__(
+            model_id, formatter=formatter, model_options=model_options, retries=retries
+        )
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout should be a number of seconds above 0, not {timeout!r}")
         self.base_url: str = base_url
@@ -236,6 +241,7 @@ class ServerBackend(Backend):
             f"the server at {self.base_url} answered {status}: {said or 'without saying why'}",
             status=status,
             retry_after=retry_after(headers),
+            should_retry=should_retry(headers),
             phase=Phase.HEADERS,
         )
 

@@ -1,0 +1,88 @@
+"""One retry layer for all backends: a request, sent again while that is of use.
+
+It stands around `Backend.reply`, so no backend knows of it, and a backend that combines
+others is tried again as a whole. What is worth another attempt, and how long to wait,
+the policy says; the sleeping and the deadlines are here.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from .._values.errors import BackendError
+from .._values.retries import hint_of
+
+if TYPE_CHECKING:
+    from .._values.retries import RetryPolicy
+    from .base import Backend, Reply, Request
+
+_log: Final = logging.getLogger("motet")
+
+
+async def reply_with_retries(
+    backend: Backend,
+    request: Request,
+    reply: Reply,
+    policy: RetryPolicy,
+    deadline: float = math.inf,
+) -> None:
+    """Have *backend* reply, again and again if need be; return when the reply is complete.
+
+    Args:
+        backend: who is asked.
+        request: what it is asked.
+        reply: where its reply goes.
+        policy: whether and when to ask again.
+        deadline: on the event loop's clock, when no wait may end any more.
+
+    Raises:
+        BackendError: the last one; the others are its ``earlier``.
+    """
+    earlier: list[BackendError] = []
+    clock = reply.host.time
+    deadline = min(deadline, clock() + policy.timeout)
+    while True:
+        try:
+            await backend.reply(request, reply)
+            return
+        except BackendError as exc:
+            exc.locate(backend=backend.provider, model=backend.model_id, attempt=len(earlier) + 1)
+            exc.earlier = (*earlier, *exc.earlier)
+            wait = _wait_after(exc, policy, len(earlier) + 1, reply, deadline - clock())
+            if wait is None:
+                raise exc from exc.__cause__
+            # Without its frames, which hold this list.
+            earlier.append(exc.with_traceback(None))
+            reply.failed(exc)
+        _log.info("%s; the next attempt is in %.3g s", earlier[-1], wait)
+        await anyio.sleep(wait)
+
+
+def _wait_after(
+    exc: BackendError, policy: RetryPolicy, attempt: int, reply: Reply, left: float
+) -> float | None:
+    """Return for how long to wait for the next attempt, None if there is to be none.
+
+    The error says why, if there would have been one.
+    """
+    if attempt > policy.retries or not policy.is_worth_it(exc) or not reply.untouched:
+        return None
+    wait = policy.wait_after(exc, attempt)
+    hint = hint_of(exc)
+    if hint is not None and hint > policy.longest_hint:
+        exc.message += (
+            f"; not tried again, because it asks to wait {hint:g} s and longest_hint is "
+            f"{policy.longest_hint:g} s"
+        )
+        return None
+    if wait >= left:
+        exc.message += (
+            f"; not tried again, because the wait of {wait:.3g} s does not fit into the "
+            f"{max(left, 0):.3g} s before the deadline"
+        )
+        return None
+    return wait

@@ -1,0 +1,50 @@
+"""Cancelled anywhere between attempts, in queues and among branches, a call leaves nothing."""
+
+from collections.abc import Callable
+
+import pytest
+
+from motet import Backend, ChatMessage, ConnectionLost, ModelOutputThunk, RetryPolicy
+from motet._runtime.host import current_host
+from motet._thunk.generation import Generation
+from motet.backends.attempts import reply_with_retries
+from motet.backends.base import Reply, Request
+from motet.testing import ScriptedBackend
+from motet.testing.sweep import Report, cancel_everywhere
+from virtual_time import VIRTUAL_LOOPS
+
+pytestmark = pytest.mark.parametrize("loop", VIRTUAL_LOOPS)
+
+
+async def text_of(backend: Backend) -> str:
+    """Have a backend reply in the calling task, where the sweep sees every checkpoint."""
+    generation = Generation(None, host=current_host())
+    thunk: ModelOutputThunk[str] = ModelOutputThunk.pending(generation)
+    request = Request((ChatMessage("user", "go"),), {}, None, {}, 60.0)
+    await reply_with_retries(backend, request, Reply(thunk, generation, request), backend.retries)
+    return generation.text
+
+
+def sweep(loop: str, make: Callable[[], tuple[Backend, list[ScriptedBackend]]]) -> Report:
+    """Cancel a reply everywhere; what answers it is made anew for every run."""
+    asked: list[ScriptedBackend] = []
+
+    async def scenario() -> None:
+        backend, asked[:] = make()
+        assert await text_of(backend) == "Yes."
+
+    async def nothing_is_open() -> None:
+        assert all(each.idle() for each in asked)
+
+    return cancel_everywhere(scenario, loop=VIRTUAL_LOOPS[loop], after=nothing_is_open)
+
+
+def test_waits_between_attempts(loop: str) -> None:
+    def make() -> tuple[Backend, list[ScriptedBackend]]:
+        backend = ScriptedBackend(
+            [ConnectionLost("x"), [0.5, ConnectionLost("x")], ["Y", 0.5, "es."]],
+            retries=RetryPolicy(first_wait=0.1, jitter=0),
+        )
+        return backend, [backend]
+
+    assert len(sweep(loop, make).checkpoints) >= 4
