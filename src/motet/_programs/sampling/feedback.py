@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 from ..._language.component import Component, TemplateRepresentation
 from ..._language.formatter import TemplateFormatter
@@ -61,11 +61,16 @@ class TryAgain(Message):
 class BestAttempt(Component[Any]):
     """A task, and somebody's attempt at it that was not good enough.
 
+    Attributes:
+        template: the name of the template that says what to do about it.
+
     Args:
         task: the task.
         attempt: the answer.
         failures: what was wrong with it.
     """
+
+    template: ClassVar[str] = "BestAttempt"
 
     def __init__(self, task: Any, attempt: str, failures: list[str]) -> None:
         self._task = task
@@ -85,7 +90,7 @@ class BestAttempt(Component[Any]):
             {"task": self._task, "attempt": self._attempt, "failures": self._failures},
             tools=brought.tools if brought else None,
             images=brought.images if brought else None,
-            template_order=["BestAttempt"],
+            template_order=[self.template],
         )
 
     def _parse(self, computed: ModelOutputThunk[Any]) -> Any:

@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 
-from ..._language.component import Component, TemplateRepresentation
-from ..sampling.feedback import Repair
+from ..sampling.feedback import BestAttempt, Repair
 
 if TYPE_CHECKING:
     from ..._language.context import Context
     from ..._language.requirement import PartialValidationResult, Requirement, ValidationResult
-    from ..._thunk.thunk import ModelOutputThunk
 
 
 @attrs.frozen(eq=False)
@@ -99,29 +97,7 @@ class GoOn(StreamRepair):
         return Continuation(failed.action, failed.text, failed.reasons), failed.ctx
 
 
-class Continuation(Component[str]):
+class Continuation(BestAttempt):
     """A task, an answer that was broken off, and why; the model is to write the rest of it."""
 
-    def __init__(self, task: Any, begun: str, failures: list[str]) -> None:
-        self._task = task
-        self._begun = begun
-        self._failures = failures
-
-    def parts(self) -> list[Any]:
-        """Return the task."""
-        return [self._task]
-
-    def format_for_llm(self) -> TemplateRepresentation:
-        """Return what the template needs."""
-        shown = self._task.format_for_llm() if isinstance(self._task, Component) else None
-        brought = shown if isinstance(shown, TemplateRepresentation) else None
-        return TemplateRepresentation(
-            self,
-            {"task": self._task, "begun": self._begun, "failures": self._failures},
-            tools=brought.tools if brought else None,
-            images=brought.images if brought else None,
-            template_order=["Continuation"],
-        )
-
-    def _parse(self, computed: ModelOutputThunk[Any]) -> str:
-        return computed.value or ""
+    template = "Continuation"
