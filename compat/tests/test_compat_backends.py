@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+import unittest.mock
 from collections.abc import Mapping, Sequence
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -324,3 +325,26 @@ async def test_the_log_of_a_backend_of_ones_own_is_kept() -> None:
     assert reply.generate_log.result is reply
     assert reply.generate_log.is_final_result
     assert reply.meta["note"] == 1
+
+
+async def test_what_answers_as_a_backend_does_is_one() -> None:
+    class Double:
+        model_id = "double"
+
+        async def generate_from_context(self, action: Any, ctx: Any, **options: Any) -> Any:
+            thunk: Any = ModelOutputThunk("as told")
+            return thunk, ctx.add(action).add(thunk)
+
+        async def generate_from_raw(self, actions: Any, ctx: Any, **options: Any) -> Any:
+            return [ModelOutputThunk("raw") for _ in actions]
+
+    double: Any = Double()
+    m = mellea.MelleaSession(double, ChatContext())
+    assert m.ctx.model_id == "double"
+    assert (await m.achat("x")).content == "as told"
+    assert [each.value for each in await m.backend.generate_from_raw([CBlock("x")])] == ["raw"]
+    mock = unittest.mock.MagicMock()
+    mock.model_id = "mocked"
+    assert mellea.MelleaSession(mock, ChatContext()).ctx.model_id == "mocked"
+    with pytest.raises(TypeError, match="should be a Backend"):
+        mellea.MelleaSession(None)  # type: ignore[arg-type]

@@ -186,6 +186,37 @@ class _OneCall(motet.Backend):
         self.thunk.generation.provider = theirs.generation.provider or self._backend._provider
 
 
+class LookAlike(Backend):
+    """Stands in for something that answers as a backend does and is none, such as a mock.
+
+    Attributes:
+        inner: what it stands in for.
+    """
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self._model_id = getattr(inner, "model_id", None)
+        self._provider = str(getattr(inner, "_provider", type(inner).__name__))
+
+    async def _generate_from_context(
+        self, action: Any, ctx: Context, **options: Any
+    ) -> tuple[ModelOutputThunk[Any], Context]:
+        thunk, context = await self.inner.generate_from_context(action, ctx, **options)
+        return thunk, context
+
+    async def _generate_from_raw(
+        self, actions: Sequence[Any], ctx: Context, **options: Any
+    ) -> tuple[list[ModelOutputThunk[Any]], dict[str, Any] | None]:
+        return await self.inner.generate_from_raw(actions, ctx, **options), None
+
+
+def as_backend(backend: Any) -> Any:
+    """Return a backend, or one that stands in for what answers as a backend does."""
+    if not isinstance(backend, motet.Backend) and hasattr(backend, "generate_from_context"):
+        return LookAlike(backend)
+    return backend
+
+
 def _read(thunk: ModelOutputThunk[Any], action: Any) -> None:
     if thunk.parsed_repr is None:
         is_component = isinstance(action, Component)

@@ -11,6 +11,7 @@ from motet import get_session as get_session
 from motet.model_ids import IBM_GRANITE_4_1_3B
 
 from .. import _async_calls, _implicit
+from ..core.backend import as_backend
 from ..core.thunk import DefaultThunk, ExplicitThunk, WaitingThunk, become
 from ..core.utils import MelleaLogger
 from .start_backend import backend_name_to_class as backend_name_to_class
@@ -47,7 +48,8 @@ class MelleaSession(motet.MelleaSession):
     attributes of its thunk wait when they are looked at.
 
     Args:
-        backend: talks to the model server.
+        backend: talks to the model server; what is no `Backend` and answers as one gets one that
+            stands in for it.
         ctx: what was said before; an empty `SimpleContext` without it.
         session_id: a name for logs; a new UUID without it.
         implicit_wait: whether ``str(reply)`` waits; false has it raise, as motet's does.
@@ -67,7 +69,7 @@ class MelleaSession(motet.MelleaSession):
         implicit_wait: bool = True,
         linger: float = LINGER,
     ) -> None:
-        super().__init__(backend, ctx, session_id=session_id, linger=linger)
+        super().__init__(as_backend(backend), ctx, session_id=session_id, linger=linger)
         self.implicit_wait = implicit_wait
         if implicit_wait and _implicit.allowed():
             _implicit.bestow()
