@@ -56,19 +56,6 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Callable[..., logging.Logger
     return configured
 
 
-@pytest.fixture
-def no_logger(monkeypatch: pytest.MonkeyPatch) -> Iterator[logging.Logger]:
-    """The logger as it is before anybody has asked for it."""
-    logger = logging.getLogger("mellea")
-    handlers, filters, level = logger.handlers[:], logger.filters[:], logger.level
-    monkeypatch.setattr(MelleaLogger, "logger", None)
-    logger.handlers, logger.filters = [], []
-    logger.setLevel(logging.NOTSET)
-    yield logger
-    logger.handlers, logger.filters = handlers, filters
-    logger.setLevel(level)
-
-
 def test_a_record_as_json() -> None:
     line = as_json()
     assert set(line) == set(JsonFormatter._DEFAULT_FIELDS)

@@ -67,7 +67,8 @@ CHECKED: Final = _with("stream_with_chunking")
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelServer]:
+def server(monkeypatch: pytest.MonkeyPatch, no_logger: logging.Logger) -> Iterator[ModelServer]:
+    # What is printed is looked at, and the logger prints, too.
     with serve_in_thread(default=Reply(TWO), time_to_first_token=0.05) as server:
         monkeypatch.setenv("OLLAMA_HOST", server.url)
         monkeypatch.setenv("MELLEA_LOGS_CONSOLE", "false")
@@ -220,6 +221,7 @@ def main() -> None:
     """Print how long the batch of the tutorial takes with a model that needs 0.3 s."""
     import os
 
+    # What is printed is looked at, and the logger prints, too.
     with serve_in_thread(default=Reply(TWO), time_to_first_token=0.3) as server:
         os.environ["OLLAMA_HOST"] = server.url
         for run, name in WAYS:
