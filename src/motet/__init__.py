@@ -121,6 +121,9 @@ from ._values.retries import RetryPolicy as RetryPolicy
 from .backends.base import Backend as Backend
 from .backends.base import Reply as Reply
 from .backends.base import Request as Request
+from .backends.combinators import BalancedBackend as BalancedBackend
+from .backends.combinators import FallbackBackend as FallbackBackend
+from .backends.combinators import HedgedBackend as HedgedBackend
 from .backends.ollama import OllamaModelBackend as OllamaModelBackend
 
 if TYPE_CHECKING:
@@ -187,6 +190,7 @@ __all__ = [
     "BackendError",
     "BackendTimeout",
     "BackendUnavailable",
+    "BalancedBackend",
     "BaseSamplingStrategy",
     "BestOfNSamplingStrategy",
     "BudgetForcingSamplingStrategy",
@@ -203,10 +207,12 @@ __all__ = [
     "ContextTurn",
     "DependencyError",
     "Document",
+    "FallbackBackend",
     "GenerateLog",
     "GenerationCancelled",
     "GenerationMetadata",
     "GenerativeStub",
+    "HedgedBackend",
     "ImageBlock",
     "ImageUrlBlock",
     "InlineCompactor",

@@ -4,12 +4,21 @@ from collections.abc import Callable
 
 import pytest
 
-from motet import Backend, ChatMessage, ConnectionLost, ModelOutputThunk, RetryPolicy
+from motet import (
+    Backend,
+    BalancedBackend,
+    ChatMessage,
+    ConnectionLost,
+    FallbackBackend,
+    HedgedBackend,
+    ModelOutputThunk,
+    RetryPolicy,
+)
 from motet._runtime.host import current_host
 from motet._thunk.generation import Generation
 from motet.backends.attempts import reply_with_retries
 from motet.backends.base import Reply, Request
-from motet.testing import ScriptedBackend
+from motet.testing import NEVER, ScriptedBackend
 from motet.testing.sweep import Report, cancel_everywhere
 from virtual_time import VIRTUAL_LOOPS
 
@@ -48,3 +57,25 @@ def test_waits_between_attempts(loop: str) -> None:
         return backend, [backend]
 
     assert len(sweep(loop, make).checkpoints) >= 4
+
+
+@pytest.mark.parametrize("kind", ["fallback", "hedged", "balanced"])
+def test_branches(kind: str, loop: str) -> None:
+    def make() -> tuple[Backend, list[ScriptedBackend]]:
+        # The last one waits between its deltas while the losers unwind.
+        scripted = [
+            ScriptedBackend([NEVER]),
+            ScriptedBackend([[0.5, ConnectionLost("x")]]),
+            ScriptedBackend([[0.5, "Y", 0.5, "es."]]),
+        ]
+        backend: Backend
+        match kind:
+            case "fallback":
+                backend = FallbackBackend(scripted, first_token_timeout=1)
+            case "hedged":
+                backend = HedgedBackend(scripted, delay=1)
+            case _:
+                backend = BalancedBackend(scripted, first_token_timeout=1)
+        return backend, scripted
+
+    assert len(sweep(loop, make).checkpoints) >= 3

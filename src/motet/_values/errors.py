@@ -95,6 +95,13 @@ class BackendError(MotetError):
         self.attempt = max(self.attempt, attempt)
         return self
 
+    def follow(self, errors: "Sequence[BackendError]") -> Self:
+        """Put the errors that were met before this one ahead of those it has already."""
+        # By identity: a backend may raise the same object again and again.
+        told = {id(error): error for error in (*errors, *self.earlier) if error is not self}
+        self.earlier = tuple(told.values())
+        return self
+
     def __str__(self) -> str:
         where = [self.backend or "", self.model or "", f"while {self.phase}" if self.phase else ""]
         if self.attempt > 1:

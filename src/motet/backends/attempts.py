@@ -8,7 +8,6 @@ the policy says; the sleeping and the deadlines are here.
 from __future__ import annotations
 
 import logging
-import math
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -28,7 +27,6 @@ async def reply_with_retries(
     request: Request,
     reply: Reply,
     policy: RetryPolicy,
-    deadline: float = math.inf,
 ) -> None:
     """Have *backend* reply, again and again if need be; return when the reply is complete.
 
@@ -37,21 +35,20 @@ async def reply_with_retries(
         request: what it is asked.
         reply: where its reply goes.
         policy: whether and when to ask again.
-        deadline: on the event loop's clock, when no wait may end any more.
 
     Raises:
         BackendError: the last one; the others are its ``earlier``.
     """
     earlier: list[BackendError] = []
     clock = reply.host.time
-    deadline = min(deadline, clock() + policy.timeout)
+    deadline = min(request.deadline, clock() + policy.timeout)
     while True:
         try:
             await backend.reply(request, reply)
             return
         except BackendError as exc:
             exc.locate(backend=backend.provider, model=backend.model_id, attempt=len(earlier) + 1)
-            exc.earlier = (*earlier, *exc.earlier)
+            exc.follow(earlier)
             wait = _wait_after(exc, policy, len(earlier) + 1, reply, deadline - clock())
             if wait is None:
                 raise exc from exc.__cause__

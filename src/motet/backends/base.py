@@ -56,6 +56,8 @@ class Request:
         silence_timeout: for how long the server may be silent, in seconds; None for ever.
         prompt: the text that the model is to continue as it is, without a template; there
             are no messages then. None for a conversation.
+        deadline: on the event loop's clock, when the caller will have given up; no wait for
+            another attempt ends after it.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -64,6 +66,7 @@ class Request:
     tools: Mapping[str, Tool]
     silence_timeout: float | None
     prompt: str | None = None
+    deadline: float = math.inf
 
 
 class Reply:
@@ -96,6 +99,12 @@ class Reply:
         """Note an error that does not end the reply, because another attempt follows."""
         facts = self._thunk.generation
         facts.failures = (*(facts.failures or ()), error)
+
+    def answered(self, backend: Backend) -> None:
+        """Note which one of several backends answers."""
+        facts = self._thunk.generation
+        facts.answered_by = backend.label
+        facts.model, facts.provider = backend.model_id, backend.provider
 
     def think(self, text: str) -> None:
         """Add reasoning text that has arrived."""
@@ -163,6 +172,11 @@ class Backend(ABC):
         self.formatter: Final = formatter or TemplateFormatter(model_id)
         self.model_options: Final = self.normalised(model_options)
         self.retries: Final = as_retry_policy(retries)
+
+    @property
+    def label(self) -> str:
+        """What tells this backend from others: its kind, its model and, if it has one, its server."""
+        return f"{self.provider}::{self.model_id}"
 
     @abstractmethod
     async def reply(self, request: Request, reply: Reply) -> None:
@@ -345,7 +359,7 @@ class _Call:
         history = await self._history()
         request = self._request(history)
         reply = Reply(self.thunk, generation, request)
-        await reply_with_retries(self.backend, request, reply, self.policy, self.deadline)
+        await reply_with_retries(self.backend, request, reply, self.policy)
         # Everything up to the outcome happens here, before anybody can see it: a thunk
         # that is computed has been parsed.
         if self.thunk.generate_log is None:  # one that hands on another's reply brings its log
@@ -373,6 +387,7 @@ class _Call:
             tools=self._tools(),
             silence_timeout=self.options.get(ModelOption.STREAM_TIMEOUT, DEFAULT_STREAM_TIMEOUT),
             prompt=backend.formatter.print(action) if self.raw else None,
+            deadline=self.deadline,
         )
 
     def _tools(self) -> dict[str, Tool]:

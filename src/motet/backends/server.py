@@ -142,6 +142,11 @@ class ServerBackend(Backend):
         self._clients = Clients(url, headers, http_client, max_in_flight, route)
         self._told: set[str] = set()  # options that were found to have no effect
 
+    @property
+    def label(self) -> str:
+        """What tells this backend from others: its kind, its model and its server."""
+        return f"{super().label} at {self.base_url}"
+
     # What a backend adds.
 
     @abstractmethod
