@@ -19,6 +19,8 @@ import importlib
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from ._http.limits import Limits as Limits
+from ._http.limits import LimitStatistics as LimitStatistics
 from ._language.blocks import CBlock as CBlock
 from ._language.blocks import ImageBlock as ImageBlock
 from ._language.blocks import ImageUrlBlock as ImageUrlBlock
@@ -220,6 +222,8 @@ __all__ = [
     "InvalidImage",
     "LLMSummarizeCompactor",
     "LLMaJRequirement",
+    "LimitStatistics",
+    "Limits",
     "MBRDRougeLStrategy",
     "MObject",
     "MObjectProtocol",

@@ -11,6 +11,7 @@ from motet import (
     ConnectionLost,
     FallbackBackend,
     HedgedBackend,
+    Limits,
     ModelOutputThunk,
     RetryPolicy,
 )
@@ -34,7 +35,11 @@ async def text_of(backend: Backend) -> str:
     return generation.text
 
 
-def sweep(loop: str, make: Callable[[], tuple[Backend, list[ScriptedBackend]]]) -> Report:
+def sweep(
+    loop: str,
+    make: Callable[[], tuple[Backend, list[ScriptedBackend]]],
+    check: Callable[[], None] = lambda: None,
+) -> Report:
     """Cancel a reply everywhere; what answers it is made anew for every run."""
     asked: list[ScriptedBackend] = []
 
@@ -44,6 +49,7 @@ def sweep(loop: str, make: Callable[[], tuple[Backend, list[ScriptedBackend]]]) 
 
     async def nothing_is_open() -> None:
         assert all(each.idle() for each in asked)
+        check()
 
     return cancel_everywhere(scenario, loop=VIRTUAL_LOOPS[loop], after=nothing_is_open)
 
@@ -79,3 +85,22 @@ def test_branches(kind: str, loop: str) -> None:
         return backend, scripted
 
     assert len(sweep(loop, make).checkpoints) >= 3
+
+
+def test_waits_for_a_place(loop: str) -> None:
+    limits: list[Limits] = []
+
+    def make() -> tuple[Backend, list[ScriptedBackend]]:
+        limits[:] = [Limits(max_in_flight=1, requests_per_minute=2)]
+        backend = ScriptedBackend(
+            [[0.5, ConnectionLost("x")], [0.5, ConnectionLost("x")], [0.5, "Y", 0.5, "es."]],
+            retries=RetryPolicy(first_wait=0.1, jitter=0),
+            limits=limits[0],
+        )
+        return backend, [backend]
+
+    def places() -> None:
+        statistics = limits[0].statistics()
+        assert (statistics.in_flight, statistics.waiting) == (0, 0)
+
+    assert len(sweep(loop, make, places).checkpoints) >= 6

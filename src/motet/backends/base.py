@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import anyio
 import attrs
 
+from .._http.limits import Limits
 from .._language.component import Component, blockify, unfinished_parts
 from .._language.context import SimpleContext
 from .._language.formatter import TemplateFormatter
@@ -75,9 +76,10 @@ class Reply:
     Attributes:
         feed: adds text that has arrived; a function of one string.
         host: the event loop's host, for what a backend keeps for each loop.
+        usage: the tokens that the reply took, once they are known.
     """
 
-    __slots__ = ("_parts", "_request", "_thunk", "feed", "host")
+    __slots__ = ("_parts", "_request", "_thunk", "feed", "host", "usage")
 
     def __init__(
         self, thunk: ModelOutputThunk[Any], generation: Generation, request: Request
@@ -86,6 +88,7 @@ class Reply:
         self._thunk = thunk
         self._request = request
         self._parts = generation.parts
+        self.usage: dict[str, Any] | None = None
         # Bound once: it is called for every token.
         self.feed: Callable[[str], None] = generation.feed
         self.host: LoopHost = generation.host
@@ -132,7 +135,7 @@ class Reply:
     ) -> None:
         """Note what is known about the reply when it ends, however it ends."""
         facts = self._thunk.generation
-        facts.usage = usage
+        facts.usage = self.usage = usage
         facts.response_model = model
         facts.finish_reasons = finish_reasons
         facts.response_id = response_id
@@ -152,6 +155,7 @@ class Backend(ABC):
         model_options: options for every call, unless the call says otherwise.
         retries: whether and when a request that failed is sent again: a `RetryPolicy`, or how
             many attempts may follow the first. `ModelOption.RETRIES` of a call overrides it.
+        limits: how many calls at once, requests and tokens a minute; may be shared.
     """
 
     provider: ClassVar[str] = "unknown"
@@ -165,13 +169,17 @@ class Backend(ABC):
         formatter: TemplateFormatter | None = None,
         model_options: Mapping[str, Any] | None = None,
         retries: RetryPolicy | int | None = None,
+        limits: Limits | None = None,
     ) -> None:
+        if limits is not None and not isinstance(limits, Limits):
+            raise TypeError(f"limits should be Limits or None, not {limits!r}")
         if not isinstance(model_id, str) or not model_id:
             raise TypeError(f"model_id should be the name of a model, not {model_id!r}")
         self.model_id: Final = model_id
         self.formatter: Final = formatter or TemplateFormatter(model_id)
         self.model_options: Final = self.normalised(model_options)
         self.retries: Final = as_retry_policy(retries)
+        self.limits: Final = limits
 
     @property
     def label(self) -> str:

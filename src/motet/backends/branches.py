@@ -25,6 +25,7 @@ from .base import Backend, Reply, Request
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .._http.limits import Limits
     from .._language.formatter import TemplateFormatter
     from .._runtime.host import LoopHost
     from .._values.chat import ChatMessage
@@ -54,6 +55,7 @@ class Branch(Reply):
         self._by: Backend | None = None
         self._queued = 0.0
         self._facts: dict[str, Any] | None = None
+        self.usage: dict[str, Any] | None = None
         self.elected: bool | None = None
         self.feed: Callable[[str], None] = self._feed
         self.host: LoopHost = outer.host
@@ -94,6 +96,7 @@ class Branch(Reply):
 
     def finish(self, **facts: Any) -> None:
         """Note what is known about the reply when it ends, should it become the reply."""
+        self.usage = facts.get("usage")
         if self.elected:
             self._outer.finish(**facts)
         else:
@@ -123,6 +126,7 @@ class CombinedBackend(Backend):
         model_options: options for every call. Those of each backend come below them.
         retries: whether and when all of it is tried again; each backend has its own retries
             below that.
+        limits: for the calls of all together; each backend has its own limits below that.
     """
 
     takes_raw_prompts: ClassVar[bool] = True
@@ -134,6 +138,7 @@ class CombinedBackend(Backend):
         formatter: TemplateFormatter | None = None,
         model_options: Mapping[str, Any] | None = None,
         retries: RetryPolicy | int | None = None,
+        limits: Limits | None = None,
     ) -> None:
         asked = tuple(backends)
         for backend in asked:
@@ -147,6 +152,7 @@ class CombinedBackend(Backend):
             formatter=formatter or asked[0].formatter,
             model_options=model_options,
             retries=retries,
+            limits=limits,
         )
 
     def to_messages(self, entries: Sequence[Any]) -> Sequence[ChatMessage]:

@@ -50,7 +50,8 @@ class FallbackBackend(CombinedBackend):
         on: the errors after which the next one is asked, as for ``except``.
         first_token_timeout: for how long to wait for the first token of each but the last, in
             seconds, with all its retries and queues; None for as long as it takes.
-        options: as for every combination: ``formatter``, ``model_options``, ``retries``.
+        options: as for every combination: ``formatter``, ``model_options``, ``retries``,
+            ``limits``.
 
     Raises:
         TypeError, ValueError: *backends* are none, or an argument makes no sense.
@@ -93,7 +94,8 @@ class HedgedBackend(CombinedBackend):
         delay: seconds to wait for the first token before the next one is asked.
         percentile: which part of the calls, in percent, should have no second request, as
             seen in the last 256 calls; *delay* counts until ten were seen.
-        options: as for every combination: ``formatter``, ``model_options``, ``retries``.
+        options: as for every combination: ``formatter``, ``model_options``, ``retries``,
+            ``limits``.
 
     Raises:
         TypeError, ValueError: *backends* are none, or an argument makes no sense.
@@ -217,7 +219,8 @@ class BalancedBackend(CombinedBackend):
             ``Retry-After`` gets that.
         first_token_timeout: for how long to wait for the first token of one before the next is
             asked, in seconds; None for as long as it takes.
-        options: as for every combination: ``formatter``, ``model_options``, ``retries``.
+        options: as for every combination: ``formatter``, ``model_options``, ``retries``,
+            ``limits``.
 
     Raises:
         TypeError, ValueError: *backends* are none, or an argument makes no sense.

@@ -28,6 +28,7 @@ from .server import HEADERS, Asking, ServerBackend
 if TYPE_CHECKING:
     import ssl
 
+    from .._http.limits import Limits
     from .._language.formatter import TemplateFormatter
     from .._values.retries import RetryPolicy
 
@@ -63,6 +64,7 @@ class OllamaModelBackend(ServerBackend):
         max_reply_bytes: how long the body of a response may be.
         retries: whether and when a request that failed is sent again: a `RetryPolicy`, or how
             many attempts may follow the first. Without it a failed call stays failed.
+        limits: how many calls at once, requests and tokens a minute; may be shared.
 
     Raises:
         ValueError: *base_url* or ``OLLAMA_HOST`` is no address, or the identifier has no
@@ -91,6 +93,7 @@ class OllamaModelBackend(ServerBackend):
         proxy: str | None = None,
         max_reply_bytes: int = DEFAULT_MAX_REPLY_BYTES,
         retries: RetryPolicy | int | None = None,
+        limits: Limits | None = None,
     ) -> None:
         if isinstance(model_id, ModelIdentifier):
             if not model_id.ollama_name:
@@ -124,6 +127,7 @@ class OllamaModelBackend(ServerBackend):
             proxy=proxy,
             max_reply_bytes=max_reply_bytes,
             retries=retries,
+            limits=limits,
         )
 
     def normalised(self, model_options: Mapping[str, Any] | None) -> dict[str, Any]:

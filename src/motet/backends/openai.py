@@ -27,6 +27,7 @@ from .server import HEADERS, Asking, ServerBackend
 if TYPE_CHECKING:
     import ssl
 
+    from .._http.limits import Limits
     from .._language.formatter import TemplateFormatter
     from .._values.retries import RetryPolicy
 
@@ -72,6 +73,7 @@ class OpenAIBackend(ServerBackend):
         max_reply_bytes: how long the body of a response may be.
         retries: whether and when a request that failed is sent again: a `RetryPolicy`, or how
             many attempts may follow the first. Without it a failed call stays failed.
+        limits: how many calls at once, requests and tokens a minute; may be shared.
 
     Raises:
         ValueError: there is no key for OpenAI's own server, *base_url* is no URL, or the
@@ -108,6 +110,7 @@ class OpenAIBackend(ServerBackend):
         proxy: str | None = None,
         max_reply_bytes: int = DEFAULT_MAX_REPLY_BYTES,
         retries: RetryPolicy | int | None = None,
+        limits: Limits | None = None,
     ) -> None:
         if isinstance(model_id, ModelIdentifier):
             name = model_id.openai_name or model_id.hf_model_name
@@ -152,6 +155,7 @@ class OpenAIBackend(ServerBackend):
             proxy=proxy,
             max_reply_bytes=max_reply_bytes,
             retries=retries,
+            limits=limits,
         )
 
     def normalised(self, model_options: Mapping[str, Any] | None) -> dict[str, Any]:

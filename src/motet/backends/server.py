@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from .._http.client import Client
     from .._http.exchange import Send
+    from .._http.limits import Limits
     from .._language.formatter import TemplateFormatter
     from .._values.retries import RetryPolicy
 
@@ -92,6 +93,7 @@ class ServerBackend(Backend):
         ssl_context, uds, proxy: the way to the server, see `route_to`.
         max_reply_bytes: how long the body of a response may be.
         retries: whether and when a request that failed is sent again, see `RetryPolicy`.
+        limits: for the calls of this backend, see `Limits`.
     """
 
     takes_raw_prompts: ClassVar[bool] = True
@@ -119,9 +121,14 @@ class ServerBackend(Backend):
         proxy: str | None,
         max_reply_bytes: int,
         retries: RetryPolicy | int | None,
+        limits: Limits | None,
     ) -> None:
         super().__init__(
-            model_id, formatter=formatter, model_options=model_options, retries=retries
+            model_id,
+            formatter=formatter,
+            model_options=model_options,
+            retries=retries,
+            limits=limits,
         )
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout should be a number of seconds above 0, not {timeout!r}")
