@@ -120,6 +120,7 @@ from ._values.metadata import RawProviderResponse as RawProviderResponse
 from ._values.model_ids import ModelIdentifier as ModelIdentifier
 from ._values.options import ModelOption as ModelOption
 from ._values.retries import RetryPolicy as RetryPolicy
+from ._values.timeouts import Timeouts as Timeouts
 from .backends.base import Backend as Backend
 from .backends.base import Reply as Reply
 from .backends.base import Request as Request
@@ -274,6 +275,7 @@ __all__ = [
     "TemplateFormatter",
     "TemplateRepresentation",
     "ThresholdCompactor",
+    "Timeouts",
     "ToolCallRequest",
     "ToolMessage",
     "Transform",

@@ -27,6 +27,7 @@ from motet._values.errors import (
     ProtocolError,
     StatusError,
 )
+from motet._values.timeouts import NO_TIMEOUTS, Timeouts
 from virtual_time import on_virtual_time
 
 pytestmark = [pytest.mark.anyio, on_virtual_time]
@@ -117,9 +118,9 @@ def sending(
     return send
 
 
-async def run(send: Any, limit: float | None = 10) -> Gathering:
+async def run(send: Any, limit: float | None = 10, timeouts: Timeouts = NO_TIMEOUTS) -> Gathering:
     sink = Gathering()
-    exchange = Exchange(sink, silence_timeout=limit, clock=anyio.current_time)
+    exchange = Exchange(sink, silence_timeout=limit, clock=anyio.current_time, timeouts=timeouts)
     await exchange.run(send, URL, b"")
     return sink
 
@@ -164,6 +165,83 @@ async def test_connecting_headers_and_the_first_bytes_share_one_limit() -> None:
     with pytest.raises(BackendTimeout):
         await run(sending(Response(Body([4.0, b"."])), [(BEGUN[0][0], 4.0)], 4))
     assert anyio.current_time() == began + 10
+
+
+CONNECTED = BEGUN[0][0]
+SENT = BEGUN[1][0]
+LATE: dict[str, Callable[[], tuple[Any, Timeouts, str, float]]] = {
+    "connecting": lambda: (
+        sending(Response(Body([])), [], 99),
+        Timeouts(connecting=3),
+        "connecting",
+        3,
+    ),
+    "headers": lambda: (
+        sending(Response(Body([])), [(CONNECTED, 4.0), (SENT, 1.0)], 99),
+        Timeouts(connecting=5, headers=3),
+        "headers",
+        7,
+    ),
+    "headers on a kept connection": lambda: (
+        sending(Response(Body([])), [(SENT, 1.0)], 99),
+        Timeouts(headers=3),
+        "headers",
+        4,
+    ),
+    "first token, no headers": lambda: (
+        sending(Response(Body([])), wait=99),
+        Timeouts(first_token=20),
+        "first_token",
+        20,
+    ),
+    "first token, headers": lambda: (
+        sending(Response(Body([99.0])), [(CONNECTED, 4.0), (SENT, 0.0)], 4),
+        Timeouts(headers=9, first_token=20),
+        "first_token",
+        20,
+    ),
+    "gap": lambda: (
+        sending(Response(Body([9.0, b"a", 2.0, b"b", 99.0]))),
+        Timeouts(gap=3),
+        "gap",
+        14,
+    ),
+    "the others": lambda: (
+        sending(Response(Body([b"a", 99.0]))),
+        Timeouts(first_token=3),
+        "silence",
+        10,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LATE)
+async def test_a_limit_of_its_own_names_itself(name: str) -> None:
+    send, timeouts, which, seconds = LATE[name]()
+    began = anyio.current_time()
+    with pytest.raises(BackendTimeout) as caught:
+        await run(send, timeouts=timeouts)
+    assert caught.value.which == which
+    assert caught.value.timeout == (10 if which == "silence" else getattr(timeouts, which))
+    assert f"{caught.value.timeout:g} s" in caught.value.message
+    assert which == "silence" or f"Timeouts({which}=" in caught.value.message
+    assert anyio.current_time() == began + seconds
+
+
+async def test_what_says_nothing_is_no_first_token() -> None:
+    class Unmoved(Gathering):
+        def data(self, data: bytes) -> None:
+            self.silent = data == b":"
+            self.begun = data not in (b":", b"-")
+
+    sink, began = Unmoved(), anyio.current_time()
+    exchange = Exchange(
+        sink, silence_timeout=10, clock=anyio.current_time, timeouts=Timeouts(first_token=30)
+    )
+    with pytest.raises(BackendTimeout) as caught:
+        await exchange.run(sending(Response(Body([1.0, b":", 1.0, b"-"] * 99))), URL, b"")
+    assert (caught.value.which, caught.value.phase) == ("first_token", Phase.FIRST_TOKEN)
+    assert anyio.current_time() == began + 30
 
 
 async def test_without_a_limit_any_silence_is_borne() -> None:

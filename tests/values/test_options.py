@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from motet import RetryPolicy
+from motet import RetryPolicy, Timeouts
 from motet._values.options import (
     DEFAULT_STREAM_TIMEOUT,
     THINKING_LEVELS,
@@ -37,6 +37,7 @@ ALIASES = {"seed": ModelOption.SEED, "system": ModelOption.SYSTEM_PROMPT}
         ("SEED", "@@@seed@@@"),
         ("STREAM", "@@@stream@@@"),
         ("STREAM_TIMEOUT", "@@@stream_timeout@@@"),
+        ("TIMEOUTS", "@@@timeouts@@@"),
         ("RETRIES", "@@@retries@@@"),
         ("STOP_SEQUENCES", "@@@stop_sequences@@@"),
         ("LOGITS", "@@@logits@@@"),
@@ -213,6 +214,7 @@ ACCEPTED: list[tuple[str, Any, Any]] = [
     (ModelOption.STREAM_TIMEOUT, 0.01, 0.01),
     (ModelOption.STREAM_TIMEOUT, math.inf, None),
     (ModelOption.STREAM_TIMEOUT, None, None),
+    (ModelOption.TIMEOUTS, Timeouts(gap=3), Timeouts(gap=3)),
     (ModelOption.RETRIES, 3, RetryPolicy(retries=3)),
     (ModelOption.RETRIES, RetryPolicy(jitter=0), RetryPolicy(jitter=0)),
     (ModelOption.STOP_SEQUENCES, ["a", "b"], ["a", "b"]),
@@ -266,6 +268,7 @@ REFUSED: list[tuple[str, Any, type[Exception]]] = [
     (ModelOption.STREAM_TIMEOUT, math.nan, ValueError),
     (ModelOption.STREAM_TIMEOUT, "5", TypeError),
     (ModelOption.STREAM_TIMEOUT, True, TypeError),
+    (ModelOption.TIMEOUTS, 5, TypeError),
     (ModelOption.RETRIES, -1, ValueError),
     (ModelOption.RETRIES, "3", TypeError),
     (ModelOption.STOP_SEQUENCES, 5, TypeError),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from motet import Timeouts
 from motet._values.chat import ChatMessage, ToolCallRequest
 from motet._values.options import ModelOption
 from motet._wire.ollama import OLLAMA_ALIASES, chat_body
@@ -89,6 +90,7 @@ PLACES = [
     (ModelOption.STOP_SEQUENCES, ["a", "b"], {"options": {"stop": ["a", "b"]}}),
     (ModelOption.STOP_SEQUENCES, "a", {"options": {"stop": ["a"]}}),
     (ModelOption.RETRIES, 3, {}),
+    (ModelOption.TIMEOUTS, Timeouts(gap=3), {}),
     (ModelOption.LOGITS, True, {}),
     (ModelOption.RAW_LOGITS, True, {}),
     ("system", "", {}),

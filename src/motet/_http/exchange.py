@@ -33,6 +33,7 @@ from .._values.errors import (
     ReplyTooLarge,
 )
 from .._values.secrets import redacted
+from .._values.timeouts import NO_TIMEOUTS, TimeLimit, Timeouts
 from .._wire.decompress import Decompressor
 
 _log: Final = logging.getLogger("motet")
@@ -90,6 +91,7 @@ class Exchange:
     Args:
         sink: where the bytes go.
         silence_timeout: for how long the server may be silent, in seconds; None for ever.
+        timeouts: limits for parts of that time.
         clock: the time of the event loop.
         max_bytes: how long the body may be, decoded.
 
@@ -103,13 +105,17 @@ class Exchange:
         *,
         silence_timeout: float | None,
         clock: Callable[[], float],
+        timeouts: Timeouts = NO_TIMEOUTS,
         max_bytes: float = DEFAULT_MAX_REPLY_BYTES,
     ) -> None:
         self._sink = sink
         self._max_bytes = max_bytes
         self._left = max_bytes
         self._clock = clock
-        self._timeout = math.inf if silence_timeout is None else silence_timeout
+        self._silence = math.inf if silence_timeout is None else silence_timeout
+        self._timeouts = timeouts
+        self._gap = self._silence if timeouts.gap is None else timeouts.gap
+        self._began = self._connected = self._heard = -math.inf
         self._scope = anyio.CancelScope()
         self.phase = Phase.CONNECTING
         self._failure: BaseException | None = None
@@ -118,18 +124,19 @@ class Exchange:
         """Send the request and hand the body to the sink, to its end.
 
         The limit for silence covers connecting, the headers and the first bytes together,
-        and then every gap.
+        and then every gap; see `Timeouts` for what goes before it.
 
         Raises:
             BackendUnavailable: there is no server at the address.
             CertificateError: TLS does not trust it.
             ReplyTooLarge: the body is longer than it may be.
-            BackendTimeout: the server was silent for too long.
+            BackendTimeout: the server was silent for too long, or a limit of its own passed.
             ConnectionLost: the connection broke.
             BackendError: what the sink made of an error status, or raised.
         """
         with self._scope:
-            self._expect(self._timeout)
+            self._began = self._connected = self._heard = self._clock()
+            self._watch()
             try:
                 await self._exchange(await send(content, {"trace": self._trace}))
             except Exception as exc:
@@ -137,11 +144,9 @@ class Exchange:
         if self._failure is not None and not self._sink.complete:
             raise self._failure
         if self._scope.cancelled_caught and not self._sink.complete:
+            limit = self._limit()
             raise BackendTimeout(
-                f"the server was silent for {self._timeout:g} s; set ModelOption.STREAM_TIMEOUT "
-                "to a larger value, or to None for no limit",
-                timeout=self._timeout,
-                phase=self.phase,
+                limit.passed(), timeout=limit.seconds, which=limit.which, phase=self.phase
             )
 
     async def _trace(self, event: str, info: object) -> None:
@@ -151,8 +156,13 @@ class Exchange:
                 pass
             case "connection.connect_tcp" | "connection.connect_unix_socket":
                 self.phase = Phase.SENDING
+                self._connected = self._clock()
+                self._watch()
             case "http11.send_request_body":
+                if self.phase is Phase.CONNECTING:  # it was kept from another request
+                    self._connected = self._clock()
                 self.phase = Phase.HEADERS
+                self._watch()
 
     async def _exchange(self, response: Any) -> None:
         try:
@@ -161,6 +171,7 @@ class Exchange:
                 raise self._sink.refused(response.status_code, response.headers, body)
             self._sink.status(response.status_code, response.headers)
             self.phase = Phase.FIRST_TOKEN
+            self._watch()
             decoder = _decoder(response)
             # The bare stream: the library's iterators count and decode, at twice the cost
             # for each of many small chunks, and decode without a limit.
@@ -202,7 +213,13 @@ class Exchange:
             self.phase = Phase.STREAMING
         # After the end of the reply no byte is a sign of life that anybody waits for.
         if self._failure is None and not draining and not self._sink.silent:
-            self._expect(DRAIN_TIMEOUT if self._sink.complete else self._timeout)
+            if self._sink.complete:
+                self._expect(DRAIN_TIMEOUT)
+            elif self._sink.begun:
+                self._expect(self._gap)
+            else:
+                self._heard = self._clock()
+                self._watch()
 
     def _take_encoded(self, decoder: Decompressor, data: bytes) -> None:
         try:
@@ -213,6 +230,19 @@ class Exchange:
         except ProtocolError as exc:  # `_take` raises nothing
             self._failure = exc
             self._scope.cancel()
+
+    def _limit(self) -> TimeLimit:
+        return self._timeouts.limit_in(
+            self.phase,
+            silence=self._silence,
+            began=self._began,
+            connected=self._connected,
+            heard=self._heard,
+        )
+
+    def _watch(self) -> None:
+        """Give the server until the limit that is in force now."""
+        self._scope.deadline = self._limit().deadline
 
     def _expect(self, timeout: float) -> None:
         """Give the server *timeout* seconds from now until its next sign of life."""

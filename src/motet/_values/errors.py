@@ -201,9 +201,12 @@ class BackendTimeout(BackendError, TimeoutError):
 
     Attributes:
         timeout: the limit that was passed, in seconds.
+        which: its name: ``connecting``, ``headers``, ``first_token`` or ``gap`` of `Timeouts`, or
+            ``silence``.
     """
 
     timeout: float = attrs.field(default=0.0, kw_only=True)
+    which: str = attrs.field(default="silence", kw_only=True)
 
 
 @attrs.define(slots=False, eq=False, repr=False)

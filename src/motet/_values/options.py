@@ -19,6 +19,7 @@ from typing import Any, Final, SupportsFloat
 import attrs
 
 from .retries import as_retry_policy
+from .timeouts import as_timeouts
 
 DEFAULT_STREAM_TIMEOUT: Final = 120.0
 """The longest silence of a server, in seconds, where `ModelOption.STREAM_TIMEOUT` is not given."""
@@ -50,6 +51,7 @@ class ModelOption:
         STREAM_TIMEOUT: the longest silence of the server, in seconds, before the first
             token as well as between two; ``None`` sets no limit. Not given, it is
             `DEFAULT_STREAM_TIMEOUT`.
+        TIMEOUTS: `Timeouts`, which put limits of their own to parts of that time.
         RETRIES: whether and when a request that failed is sent again: a `RetryPolicy`, or
             how many attempts may follow the first. ``0`` or ``None`` for none; not given,
             the backend's own setting holds.
@@ -68,6 +70,7 @@ class ModelOption:
     SEED: Final = "@@@seed@@@"
     STREAM: Final = "@@@stream@@@"
     STREAM_TIMEOUT: Final = "@@@stream_timeout@@@"
+    TIMEOUTS: Final = "@@@timeouts@@@"
     RETRIES: Final = "@@@retries@@@"
     STOP_SEQUENCES: Final = "@@@stop_sequences@@@"
     LOGITS: Final = "@@@logits@@@"
@@ -329,6 +332,9 @@ _RULES: Final[Mapping[str, _Rule]] = {
         _seconds,
         "a positive number of seconds or None",
         "None sets no limit",
+    ),
+    ModelOption.TIMEOUTS: _Rule(
+        "TIMEOUTS", as_timeouts, "Timeouts or None", "write Timeouts(first_token=30), for example"
     ),
     ModelOption.RETRIES: _Rule(
         "RETRIES",

@@ -261,6 +261,7 @@ class InTurn:
             error = BackendTimeout(
                 f"no token came within {patience:g} s, so the next backend was asked",
                 timeout=patience,
+                which="first_token",
                 backend=backend.provider,
                 model=backend.model_id,
                 phase=Phase.FIRST_TOKEN,

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .._http.limits import Limits
     from .._language.formatter import TemplateFormatter
     from .._values.retries import RetryPolicy
+    from .._values.timeouts import Timeouts
 
 
 _log: Final = logging.getLogger("motet")
@@ -65,6 +66,8 @@ class OllamaModelBackend(ServerBackend):
         retries: whether and when a request that failed is sent again: a `RetryPolicy`, or how
             many attempts may follow the first. Without it a failed call stays failed.
         limits: how many calls at once, requests and tokens a minute; may be shared.
+        timeouts: limits for parts of a reply, see `Timeouts`; ``ModelOption.TIMEOUTS`` of a call
+            goes before them.
 
     Raises:
         ValueError: *base_url* or ``OLLAMA_HOST`` is no address, or the identifier has no
@@ -94,6 +97,7 @@ class OllamaModelBackend(ServerBackend):
         max_reply_bytes: int = DEFAULT_MAX_REPLY_BYTES,
         retries: RetryPolicy | int | None = None,
         limits: Limits | None = None,
+        timeouts: Timeouts | None = None,
     ) -> None:
         if isinstance(model_id, ModelIdentifier):
             if not model_id.ollama_name:
@@ -128,6 +132,7 @@ class OllamaModelBackend(ServerBackend):
             max_reply_bytes=max_reply_bytes,
             retries=retries,
             limits=limits,
+            timeouts=timeouts,
         )
 
     def normalised(self, model_options: Mapping[str, Any] | None) -> dict[str, Any]:

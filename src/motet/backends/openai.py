@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .._http.limits import Limits
     from .._language.formatter import TemplateFormatter
     from .._values.retries import RetryPolicy
+    from .._values.timeouts import Timeouts
 
 OFFICIAL_BASE_URL: Final = "https://api.openai.com/v1"
 
@@ -74,6 +75,8 @@ class OpenAIBackend(ServerBackend):
         retries: whether and when a request that failed is sent again: a `RetryPolicy`, or how
             many attempts may follow the first. Without it a failed call stays failed.
         limits: how many calls at once, requests and tokens a minute; may be shared.
+        timeouts: limits for parts of a reply, see `Timeouts`; ``ModelOption.TIMEOUTS`` of a call
+            goes before them.
 
     Raises:
         ValueError: there is no key for OpenAI's own server, *base_url* is no URL, or the
@@ -111,6 +114,7 @@ class OpenAIBackend(ServerBackend):
         max_reply_bytes: int = DEFAULT_MAX_REPLY_BYTES,
         retries: RetryPolicy | int | None = None,
         limits: Limits | None = None,
+        timeouts: Timeouts | None = None,
     ) -> None:
         if isinstance(model_id, ModelIdentifier):
             name = model_id.openai_name or model_id.hf_model_name
@@ -156,6 +160,7 @@ class OpenAIBackend(ServerBackend):
             max_reply_bytes=max_reply_bytes,
             retries=retries,
             limits=limits,
+            timeouts=timeouts,
         )
 
     def normalised(self, model_options: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from .._values.errors import (
     TruncatedReply,
 )
 from .._values.options import ModelOption
+from .._values.timeouts import NO_TIMEOUTS, as_timeouts
 from .._wire.ndjson import LineSplitter
 from .._wire.record import Record, Splitter
 from .._wire.wording import error_text
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from .._http.limits import Limits
     from .._language.formatter import TemplateFormatter
     from .._values.retries import RetryPolicy
+    from .._values.timeouts import Timeouts
 
 _log: Final = logging.getLogger("motet")
 
@@ -94,6 +96,7 @@ class ServerBackend(Backend):
         max_reply_bytes: how long the body of a response may be.
         retries: whether and when a request that failed is sent again, see `RetryPolicy`.
         limits: for the calls of this backend, see `Limits`.
+        timeouts: limits for parts of a reply, see `Timeouts`.
     """
 
     takes_raw_prompts: ClassVar[bool] = True
@@ -122,6 +125,7 @@ class ServerBackend(Backend):
         max_reply_bytes: int,
         retries: RetryPolicy | int | None,
         limits: Limits | None,
+        timeouts: Timeouts | None,
     ) -> None:
         super().__init__(
             model_id,
@@ -134,6 +138,7 @@ class ServerBackend(Backend):
             raise ValueError(f"timeout should be a number of seconds above 0, not {timeout!r}")
         self.base_url: str = base_url
         self._timeout = timeout
+        self._timeouts = as_timeouts(timeouts)
         if not isinstance(max_reply_bytes, int) or max_reply_bytes < 1:
             raise ValueError(
                 f"max_reply_bytes should be a whole number from 1, not {max_reply_bytes!r}"
@@ -197,7 +202,9 @@ class ServerBackend(Backend):
         sink = _ReplySink(self._refused, asking, reply, started)
         try:
             send = client.to("POST", asking.url)
-            await self._run(sink, send, asking.url, asking.body, request.silence_timeout)
+            own = request.options.get(ModelOption.TIMEOUTS) or NO_TIMEOUTS
+            limits = (request.silence_timeout, own.over(self._timeouts))
+            await self._run(sink, send, asking.url, asking.body, *limits)
         finally:
             sink.note()
 
@@ -222,18 +229,25 @@ class ServerBackend(Backend):
         sink = _PageSink(self._refused, take)
         send = self._clients.on(current_host()).to(method, url)
         try:
-            await self._run(sink, send, url, body, None)
+            await self._run(sink, send, url, body, None, self._timeouts)
         except BackendError as exc:
             raise exc.locate(backend=self.provider, model=self.model_id) from exc.__cause__
         return bytes(sink.page)
 
     async def _run(
-        self, sink: _Sink, send: Send, url: str, body: bytes, silence_timeout: float | None
+        self,
+        sink: _Sink,
+        send: Send,
+        url: str,
+        body: bytes,
+        silence_timeout: float | None,
+        timeouts: Timeouts,
     ) -> None:
         limits = [each for each in (self._timeout, silence_timeout) if each is not None]
         exchange = Exchange(
             sink,
             silence_timeout=min(limits, default=None),
+            timeouts=timeouts,
             clock=current_host().time,
             max_bytes=self._max_reply_bytes,
         )

@@ -15,6 +15,8 @@ import anyio
 
 from .._values.chat import ChatMessage, ToolCallRequest
 from .._values.errors import BackendError, BackendTimeout, Phase, TruncatedReply
+from .._values.options import ModelOption
+from .._values.timeouts import NO_TIMEOUTS, TimeLimit, Timeouts
 from ..backends.base import Backend, Reply, Request
 from .scripts import (
     Condition,
@@ -255,29 +257,29 @@ class _Performance:
             self._reply.begun(self._heard - self._asked.asked_at)
 
     async def _silence(self, seconds: float) -> None:
-        left = self._patience_ends() - anyio.current_time()
+        limit = self._limit()
+        left = limit.deadline - anyio.current_time()
         # Not a cancel scope: which of two deadlines at the same time comes first, no loop says.
         await _sleep(min(seconds, left))
         if seconds > left:
-            raise self._silent_for_too_long()
+            raise _passed(limit)
 
     async def _silence_until(self, event: anyio.Event) -> None:
-        with anyio.CancelScope(deadline=self._patience_ends()) as scope:
+        limit = self._limit()
+        with anyio.CancelScope(deadline=limit.deadline) as scope:
             await event.wait()
         if scope.cancelled_caught:
-            raise self._silent_for_too_long()
+            raise _passed(limit)
 
-    def _patience_ends(self) -> float:
-        limit = self._asked.silence_timeout
-        return math.inf if limit is None else self._heard + limit
-
-    def _silent_for_too_long(self) -> BackendTimeout:
-        limit = self._asked.silence_timeout
-        assert limit is not None
-        return BackendTimeout(
-            f"the script was silent for {limit:g} s; set ModelOption.STREAM_TIMEOUT to a larger "
-            "value, or to None for no limit",
-            timeout=limit,
+    def _limit(self) -> TimeLimit:
+        silence = self._asked.silence_timeout
+        timeouts: Timeouts = self._asked.options.get(ModelOption.TIMEOUTS) or NO_TIMEOUTS
+        return timeouts.limit_in(
+            self._phase(),
+            silence=math.inf if silence is None else silence,
+            began=self._asked.asked_at,
+            connected=self._asked.asked_at,
+            heard=self._heard,
         )
 
     def _phase(self) -> Phase:
@@ -307,6 +309,12 @@ class _Performance:
             "completion_tokens": completion,
             "total_tokens": prompt + completion,
         }
+
+
+def _passed(limit: TimeLimit) -> BackendTimeout:
+    return BackendTimeout(
+        limit.passed().replace("server", "script"), timeout=limit.seconds, which=limit.which
+    )
 
 
 async def _sleep(seconds: float) -> None:
