@@ -12,6 +12,9 @@ from .._wire.ollama_models import PullProgress as PullProgress
 from .base import Backend as Backend
 from .base import Reply as Reply
 from .base import Request as Request
+from .combinators import BalancedBackend as BalancedBackend
+from .combinators import FallbackBackend as FallbackBackend
+from .combinators import HedgedBackend as HedgedBackend
 from .ollama import OllamaModelBackend as OllamaModelBackend
 
 if TYPE_CHECKING:
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Backend",
+    "BalancedBackend",
+    "FallbackBackend",
+    "HedgedBackend",
     "ModelOption",
     "OllamaModelBackend",
     "OpenAIBackend",
