@@ -5,8 +5,10 @@ PYTHON ?= python3
 VENV ?= .venv
 PYTHONS ?= 3.11 3.12 3.13
 ARGS ?=
+# Processes that share the tests: one more than the cores that the tests are meant for, because
+# many tests wait for a clock.
+WORKERS ?= 3
 # The percentage of branches and lines below which `make test` fails.
-WORKERS ?= 2
 COVERAGE_FLOOR ?= 95
 
 BIN := $(VENV)/bin
