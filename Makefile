@@ -5,9 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 PYTHONS ?= 3.11 3.12 3.13
 ARGS ?=
-# Processes that share the tests: one more than the cores that the tests are meant for, because
-# many tests wait for a clock.
-WORKERS ?= 3
+# Processes that share the tests.
+WORKERS ?= 2
 # The percentage of branches and lines below which `make test` fails.
 COVERAGE_FLOOR ?= 95
 
