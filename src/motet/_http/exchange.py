@@ -56,6 +56,10 @@ DEFAULT_MAX_REPLY_BYTES: Final = 256 * 1024 * 1024
 # keeps a hostile one from an infinite wait.
 _DECIMAL: Final = r"[0-9]{1,12}(\.[0-9]{1,12})?"
 
+# What the libraries call the steps of a request, in their traces.
+_CONNECTED: Final = ("connection.connect_tcp.complete", "connection.connect_unix_socket.complete")
+_SENT: Final = "http11.send_request_body.complete"
+
 # Sends a body, with extensions for the request, and returns a response of httpx2 or httpx.
 Send = Callable[[bytes, dict[str, Any]], Awaitable[Any]]
 
@@ -151,18 +155,15 @@ class Exchange:
 
     async def _trace(self, event: str, info: object) -> None:
         """Follow a request that is being sent; the library's own hook for this."""
-        match event.rpartition(".")[0]:
-            case _ if not event.endswith(".complete"):
-                pass
-            case "connection.connect_tcp" | "connection.connect_unix_socket":
-                self.phase = Phase.SENDING
+        if event in _CONNECTED:
+            self.phase = Phase.SENDING
+            self._connected = self._clock()
+            self._watch()
+        elif event == _SENT:
+            if self.phase is Phase.CONNECTING:  # it was kept from another request
                 self._connected = self._clock()
-                self._watch()
-            case "http11.send_request_body":
-                if self.phase is Phase.CONNECTING:  # it was kept from another request
-                    self._connected = self._clock()
-                self.phase = Phase.HEADERS
-                self._watch()
+            self.phase = Phase.HEADERS
+            self._watch()
 
     async def _exchange(self, response: Any) -> None:
         try:
@@ -242,7 +243,9 @@ class Exchange:
 
     def _watch(self) -> None:
         """Give the server until the limit that is in force now."""
-        self._scope.deadline = self._limit().deadline
+        deadline = self._limit().deadline
+        if deadline != self._scope.deadline:  # moving it costs the event loop a timer
+            self._scope.deadline = deadline
 
     def _expect(self, timeout: float) -> None:
         """Give the server *timeout* seconds from now until its next sign of life."""

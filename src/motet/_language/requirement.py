@@ -106,6 +106,9 @@ class PartialValidationResult:
         )
 
 
+# What most requirements say of most chunks; it cannot be changed, so one will do.
+_UNDECIDED: Final = PartialValidationResult("unknown")
+
 Verdict = ValidationResult | bool
 """What a validation function returns, or an awaitable of one."""
 
@@ -252,7 +255,7 @@ class Requirement(Component[str]):
             backend: the backend of the generation.
             ctx: what was said before; the answer is not in it yet.
         """
-        return PartialValidationResult("unknown")
+        return _UNDECIDED
 
     def parts(self) -> list[Any]:
         """Return nothing: a requirement waits for nobody."""

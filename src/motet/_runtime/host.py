@@ -42,7 +42,7 @@ class LoopHost:
         self.closed: bool = False
         self.label: str = ""  # what users know it as, where they did not make it
         self.is_here: Callable[[], bool] = self.loop.is_here
-        self.current_task: Callable[[], object] = self.loop.current_task
+        self.running_task: Callable[[], object | None] = self.loop.running_task
         self.post: Callable[..., None] = self.loop.post
         self.time: Callable[[], float] = self.loop.time
         self._resources: dict[Hashable, Any] = {}

@@ -9,9 +9,11 @@ it, so ``sys.modules`` has it; a program on Trio never loads asyncio for us, nor
 other way round.
 """
 
+from __future__ import annotations
+
 import sys
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import suppress
 from contextvars import Context
 from itertools import count
@@ -27,6 +29,24 @@ _serials: Final = count(1)
 _MOST_AWAITS: Final = 100
 
 
+class Sleeper(Protocol):
+    """A sleep of one task that ends when another wakes it; awaiting it is a checkpoint.
+
+    An `anyio.Event` for each sleep would do as well. But a reader sleeps once for each
+    token, and making the event costs it more than all the rest of its way to the next.
+    """
+
+    def __await__(self) -> Generator[Any, Any, object]:
+        """Sleep; a sleep that is cancelled is over."""
+
+    def wake(self) -> None:
+        """End the sleep. Harmless when it is over.
+
+        Raises:
+            RuntimeError: the loop was closed under it.
+        """
+
+
 class Loop(Protocol):
     """What the runtime needs of an event loop."""
 
@@ -37,7 +57,13 @@ class Loop(Protocol):
     passes_interrupts: bool  # whether KeyboardInterrupt goes through tasks to the runner
 
     def is_here(self) -> bool:
-        """Tell whether the calling code runs in a task of this loop."""
+        """Tell whether the calling code runs on this loop."""
+
+    def running_task(self) -> object | None:
+        """Return the task that the calling code runs in, None if it is none of this loop's."""
+
+    def sleeper(self) -> Sleeper:
+        """Return what one task can sleep on, once; to be called on this loop."""
 
     def is_closed(self) -> bool:
         """Tell whether this loop will never run again."""
@@ -47,9 +73,6 @@ class Loop(Protocol):
 
     def is_running(self) -> bool:
         """Tell whether somebody runs this loop at the moment; from any thread."""
-
-    def current_task(self) -> object:
-        """Return the task that is running; only to be called on this loop."""
 
     def on_task_end(self, task: Any, callback: Callable[[], None]) -> Callable[[], None]:
         """Run *callback* on the loop some time after that task is over; return what undoes it."""
@@ -90,7 +113,7 @@ class AsyncioLoop:
         # value that reaches its key would keep every loop alive for good.
         self.native: Callable[[], Any] = weakref.ref(native)
         self._running_loop: Callable[[], object] = asyncio._get_running_loop
-        self._current_task: Callable[[], object] = asyncio.current_task
+        self._current_task: Callable[[object], object | None] = asyncio.current_task
         # asyncio itself keeps tasks weakly.
         self._tasks: dict[Any, Callable[[], None]] = {}
 
@@ -108,10 +131,18 @@ class AsyncioLoop:
         return undo
 
     def is_here(self) -> bool:
+        return self.running_task() is not None
+
+    def running_task(self) -> object | None:
         # In Trio's guest mode the asyncio loop is "running" below a Trio task, too;
         # only inside a task of its own has it a current task.
         running = self._running_loop()
-        return running is not None and running is self.native() and bool(self._current_task())
+        if running is None or running is not self.native():
+            return None
+        return self._current_task(running)
+
+    def sleeper(self) -> Sleeper:
+        return _AsyncioSleeper(self.native())
 
     def is_closed(self) -> bool:
         native = self.native()
@@ -125,9 +156,6 @@ class AsyncioLoop:
     def is_running(self) -> bool:
         native = self.native()
         return native is not None and native.is_running()
-
-    def current_task(self) -> object:
-        return self._current_task()
 
     def spawn(
         self,
@@ -226,6 +254,16 @@ class TrioLoop:
         except RuntimeError:
             return False
 
+    def running_task(self) -> object | None:
+        try:
+            task: object = self._lowlevel.current_task()
+        except RuntimeError:  # no run in this thread, or between two tasks of it
+            return None
+        return task if self.is_here() else None
+
+    def sleeper(self) -> Sleeper:
+        return _TrioSleeper(self._lowlevel)
+
     def is_closed(self) -> bool:
         return self._ended or self.native() is None
 
@@ -239,9 +277,6 @@ class TrioLoop:
     def forget_tasks(self) -> None:
         """Nothing to do: a Trio run ends with all its tasks."""
         self._ended = True
-
-    def current_task(self) -> object:
-        return self._lowlevel.current_task()
 
     def spawn(
         self,
@@ -272,6 +307,41 @@ class TrioLoop:
 
     def __str__(self) -> str:
         return f"Trio run #{self.serial}" + (" (ended)" if self.is_closed() else "")
+
+
+class _AsyncioSleeper:
+    __slots__ = ("_future",)
+
+    def __init__(self, native: Any) -> None:
+        self._future = native.create_future()
+
+    def __await__(self) -> Generator[Any, Any, object]:
+        return self._future.__await__()  # type: ignore[no-any-return]
+
+    def wake(self) -> None:
+        if not self._future.done():
+            self._future.set_result(None)
+
+
+class _TrioSleeper:
+    __slots__ = ("_lowlevel", "_task")
+
+    def __init__(self, lowlevel: Any) -> None:
+        self._lowlevel = lowlevel
+        self._task: Any = None
+
+    def __await__(self) -> Generator[Any, Any, object]:
+        self._task = self._lowlevel.current_task()
+        return self._lowlevel.wait_task_rescheduled(self._cancelled).__await__()  # type: ignore[no-any-return]
+
+    def _cancelled(self, _: object) -> Any:
+        self._task = None
+        return self._lowlevel.Abort.SUCCEEDED
+
+    def wake(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            self._lowlevel.reschedule(task)
 
 
 def running_native() -> object | None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar
 
 from .._language.blocks import CBlock
-from .._language.component import Component
+from .._language.component import Component, is_component
 from .._language.context import SimpleContext
 from .._language.instruction import Instruction
 from .._language.message import Document, Message
@@ -118,7 +118,7 @@ def begin(
     Raises:
         TypeError, ValueError, WrongEventLoop, SessionClosed: as `Backend.begin`.
     """
-    if not isinstance(action, str | CBlock | ModelOutputThunk | Component):
+    if not (isinstance(action, str | CBlock | ModelOutputThunk) or is_component(action)):
         raise TypeError(
             "action should be a component, such as an Instruction or a Message, "
             f"not {type(action).__name__}"
@@ -271,7 +271,7 @@ def validation_context(context: Context, output: Any, input: Any) -> Context:  #
         return context
     alone = SimpleContext()
     if input is not None:
-        if not isinstance(input, str | CBlock | ModelOutputThunk | Component):
+        if not (isinstance(input, str | CBlock | ModelOutputThunk) or is_component(input)):
             raise TypeError(
                 f"input should be a string, a block or a component, not {type(input).__name__}"
             )

@@ -15,6 +15,7 @@ from typing import Any, Final, Generic, Self, TypeVar, cast
 import anyio.lowlevel
 import attrs
 
+from .._runtime.host import current_host
 from .._runtime.unwinding import see_through
 from .._values.errors import NoValidReply, QuorumNotReached, SingleReaderError
 from .bell import Bell
@@ -62,10 +63,10 @@ class _Group:
         self._mots = check_mots(mots)
         self._pending: dict[Generation, Thunk] = {}
         self._arrived: deque[Thunk] = deque()
-        self._bell = Bell()
         self._waiting = False
 
     def __enter__(self) -> Self:
+        self._bell = Bell(current_host().loop)
         for mot in self._mots:
             generation = mot._source
             if generation.live:

@@ -41,6 +41,12 @@ class Generation:
     """One reply in the making; see the module's text.
 
     It is made and started by the event loop it belongs to, and only touched there.
+
+    Attributes:
+        live: whether more may come.
+        host: of the event loop that it runs on; None for a value given by hand.
+        state: where it is in its life.
+        error: what ended it, if an error did.
     """
 
     __slots__ = (
@@ -60,6 +66,7 @@ class Generation:
         "_whole",
         "error",
         "host",
+        "live",
         "state",
     )
 
@@ -89,6 +96,7 @@ class Generation:
         self._watchers: list[Callable[[Generation], None]] | None = None
         self._bell: Bell | None = None  # there is one only if somebody reads deltas
         self._scope: anyio.CancelScope | None = None
+        self.live = produce is not None
         if produce is not None:
             self.state = advance(GENERATION, self.state, GenerationSignal.PLANNED)
             self._scope = anyio.CancelScope()
@@ -170,6 +178,7 @@ class Generation:
     def _settle(self, signal: GenerationSignal, error: BaseException | None = None) -> None:
         """Write the outcome. Happens once; a second one is a bug that `advance` reports."""
         self.state = advance(GENERATION, self.state, signal)
+        self.live = False
         self._whole = "".join(self._parts)
         self._parts = []
         if error is not None:
@@ -199,11 +208,6 @@ class Generation:
             self._bell.ring()
 
     # What consumers do.
-
-    @property
-    def live(self) -> bool:
-        """Whether more may come."""
-        return self._whole is None and self.state is not GenerationState.BLANK
 
     @property
     def text(self) -> str:
@@ -290,7 +294,8 @@ class Generation:
     async def wait_delta(self) -> None:
         """Sleep until the next delta or the end; for one reader at a time."""
         if self._bell is None:
-            self._bell = Bell()
+            assert self.host is not None
+            self._bell = Bell(self.host.loop)
         await self._bell.wait()
 
     def unwrap(self) -> str:

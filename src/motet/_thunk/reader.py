@@ -57,7 +57,7 @@ class DeltaReader:
             )
         self.state = advance(DELIVERY, self.state, DeliverySignal.ATTACHED)
         assert generation.host is not None
-        task = generation.host.current_task()
+        task = generation.host.running_task()
         if self._task is None or self._task() is not task:
             self._task = weakref.ref(task)
             self._unwatch()
@@ -116,7 +116,7 @@ class DeltaReader:
             return False
         task = self._task()
         assert self._generation.host is not None
-        return task is None or task is self._generation.host.current_task() or is_finished(task)
+        return task is None or task is self._generation.host.running_task() or is_finished(task)
 
     def _gain(self) -> None:
         if not self._interested and self._generation.live:

@@ -53,6 +53,8 @@ class Timeouts:
 
     def over(self, other: "Timeouts") -> "Timeouts":
         """Return these, and those of *other* where these say nothing."""
+        if self is NO_TIMEOUTS:
+            return other
         mine = attrs.asdict(self)
         return Timeouts(**{name: value or getattr(other, name) for name, value in mine.items()})
 

@@ -18,7 +18,7 @@ import anyio
 import attrs
 
 from .._http.limits import Limits
-from .._language.component import Component, blockify, unfinished_parts
+from .._language.component import blockify, is_component, unfinished_parts
 from .._language.context import SimpleContext
 from .._language.formatter import TemplateFormatter
 from .._language.schema import json_schema
@@ -406,7 +406,7 @@ class _Call:
         return {**self.tools, **tools_of_components([*bringing, self.action])}
 
     def _parsed(self, thunk: ModelOutputThunk[Any]) -> Any:
-        if isinstance(self.action, Component):
+        if is_component(self.action):
             return self.action.parse(thunk)
         return thunk.value
 

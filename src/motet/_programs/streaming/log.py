@@ -41,7 +41,8 @@ class Log(Generic[T]):
         self._job = job
         self._at_end = at_end
         self._items: deque[T] = deque()
-        self._bell = Bell()
+        assert job.host is not None
+        self._bell = Bell(job.host.loop)
         self._closed = False
         self._claimed = False  # by the iterator that was the first to begin
 
@@ -84,13 +85,13 @@ class LogReader(AsyncIterator[T]):
             WrongEventLoop: the run belongs to another event loop.
         """
         log = self._log
-        log._job.check_here()
+        task = self._here()
         self._claim()
         if self._ended:
             await anyio.lowlevel.checkpoint()
             raise StopAsyncIteration
         self._reading = True
-        self._gain()
+        self._gain(task)
         try:
             if log._items or log._closed:
                 await anyio.lowlevel.checkpoint()
@@ -122,7 +123,16 @@ class LogReader(AsyncIterator[T]):
                 f"another task is waiting in this loop over {log._name}; read it in one task"
             )
 
-    def _gain(self) -> None:
+    def _here(self) -> object:
+        """Return the task that reads."""
+        job = self._log._job
+        assert job.host is not None
+        task = job.host.running_task()
+        if task is None:
+            job.check_here()
+        return task
+
+    def _gain(self, task: object) -> None:
         job = self._log._job
         if not job.live:
             return
@@ -130,7 +140,6 @@ class LogReader(AsyncIterator[T]):
             self._interested = True
             job.gain_interest()
         assert job.host is not None
-        task = job.host.current_task()
         if self._task is None or self._task() is not task:
             self._task = weakref.ref(task)
             # When the reader's task is over, so is its interest; see `__del__` for one that
