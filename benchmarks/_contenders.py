@@ -27,6 +27,7 @@ import attrs
 Sink = Callable[[str], object]
 ALL_LOOPS: Final = ("asyncio", "uvloop", "trio")
 ASYNCIO_LOOPS: Final = ("asyncio", "uvloop")
+RAW: Final = "raw asyncio"  # what the machine and the event loop cost alone
 
 
 class Client(Protocol):
@@ -349,7 +350,7 @@ CONTENDERS: Final[Mapping[str, Contender]] = {
         Contender("motet openai", "motet", "motet", _open_motet_openai),
         Contender("httpx2 lines", "bare", "httpx2", _open_httpx_lines),
         Contender("httpx2 bytes", "bare", "httpx2", _open_httpx_bytes),
-        Contender("raw asyncio", "floor", "asyncio", _open_raw_asyncio, ASYNCIO_LOOPS),
+        Contender(RAW, "floor", "asyncio", _open_raw_asyncio, ASYNCIO_LOOPS),
         Contender("aiohttp", "peer", "aiohttp", _open_aiohttp, ASYNCIO_LOOPS),
         Contender("ollama", "peer", "ollama", _open_ollama),
         Contender("openai", "peer", "openai", _open_openai),

@@ -1,6 +1,5 @@
 """What every test may use: the event loops that motet promises to run on."""
 
-import gc
 import os
 import signal
 
@@ -21,13 +20,3 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # variables, for the processes that share the work. The programs they start run as users' do.
 for _name in ("PYTHONDEVMODE", "PYTHONWARNINGS"):
     os.environ.pop(_name, None)
-
-
-def pytest_collection_finish() -> None:
-    """Spare the garbage collector what collecting the tests has made.
-
-    Many tests look for what is left and have it collected first, which takes a tenth of a
-    second among the many objects that twelve thousand collected tests are.
-    """
-    gc.collect()
-    gc.freeze()

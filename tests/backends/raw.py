@@ -18,6 +18,10 @@ from anyio.abc import (
 )
 from anyio.streams.tls import TLSListener
 
+from motet._http.sockets import AsyncioSocket
+from motet._runtime.host import current_host
+from motet._runtime.loops import AsyncioLoop
+
 Handler = Callable[["Visit"], Awaitable[None]]
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -121,7 +125,10 @@ def chunked(*pieces: bytes, end: bytes = b"0\r\n\r\n", headers: bytes = b"") -> 
 
 
 class UnixListener(Listener[ByteStream]):
-    """A Unix socket to listen on; anyio's own trips over its reader callback on asyncio."""
+    """A Unix socket to listen on.
+
+    On asyncio the callbacks of anyio's own Unix sockets run twice now and then, and fail.
+    """
 
     def __init__(self, path: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
@@ -136,7 +143,17 @@ class UnixListener(Listener[ByteStream]):
             while True:
                 await anyio.wait_readable(self._socket)
                 accepted, _ = self._socket.accept()
-                tasks.start_soon(handler, await UNIXSocketStream.from_socket(accepted))
+                tasks.start_soon(handler, await self._stream(accepted))
+
+    async def _stream(self, accepted: socket.socket) -> ByteStream:
+        loop = current_host().loop
+        if not isinstance(loop, AsyncioLoop):
+            return await UNIXSocketStream.from_socket(accepted)
+        _, stream = await loop.native().connect_accepted_socket(
+            lambda: AsyncioSocket(loop), accepted
+        )
+        assert isinstance(stream, AsyncioSocket)
+        return stream
 
     async def aclose(self) -> None:
         self._socket.close()

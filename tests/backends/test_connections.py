@@ -157,9 +157,7 @@ async def test_https_of_a_server_that_speaks_none_says_so() -> None:
 # --- sockets of other kinds
 
 
-# anyio's Unix sockets let an error into asyncio's own log now and then: its callback runs twice.
 @pytest.mark.anyio
-@pytest.mark.parametrize("anyio_backend", ["uvloop", "trio"], indirect=True)
 async def test_the_server_may_be_a_unix_socket(tmp_path: Path) -> None:
     path = tmp_path / "s"
     async with raw_server(answers(REPLY, REPLY), uds=str(path)) as server:

@@ -346,8 +346,6 @@ async def test_tls_with_a_server_that_speaks_none_is_an_error(authority: trustme
         await server.wait_empty()
 
 
-# anyio's Unix sockets let an error into asyncio's own log now and then: its callback runs twice.
-@pytest.mark.parametrize("anyio_backend", ["uvloop", "trio"], indirect=True)
 async def test_a_connection_may_be_a_unix_socket(tmp_path: Path) -> None:
     path = str(tmp_path / "s")
     async with raw_server(answers(whole(b"hello")), uds=path):

@@ -129,6 +129,7 @@ async def test_calls_fired_in_a_loop_are_at_the_server_together(server: ModelSer
     async with session(server) as m:
         thunks = [await m.ainstruct(f"{number}") for number in range(4)]
         await wait_for_all_mots(thunks)
+    await server.wait_idle()  # it notes the end of a reply a moment after we do
     ends = [request.ended_at or math.nan for request in server.replies]
     assert max(request.arrived_at for request in server.replies) < min(ends)
     assert len(ends) == 4

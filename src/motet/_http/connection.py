@@ -1,7 +1,7 @@
 """One HTTP/1.1 connection to a model server: a request out, a response in, again.
 
-The heads of requests and responses are h11's matter, which comes with `httpx2`; the
-sockets and TLS are anyio's. What is ours is made for replies of many tiny chunks: a
+The heads of requests and responses are h11's matter, which comes with `httpx2`; TLS is
+anyio's. What is ours is made for replies of many tiny chunks: a
 request leaves in one write, and all that one read of the socket brought comes out in
 one piece, where the library makes an event of each chunk and passes it through four
 generators.
@@ -18,17 +18,19 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import h11
 import httpx2
-from anyio.abc import SocketAttribute
 from anyio.streams.tls import TLSStream
 
 from .._values.errors import ProtocolError, ReplyTooLarge
 from .._wire.chunked import ChunkedDecoder
+from .sockets import open_socket, open_unix_socket
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterable
 
     from anyio.abc import ByteStream
+
+    from .sockets import Socket
 
 # As much as the kernel has, within reason: the pieces of a reply are small.
 _READ_BYTES: Final = 65536
@@ -48,7 +50,8 @@ class Connection:
     """A connection that serves one request at a time.
 
     Args:
-        stream: the connected stream, TLS included.
+        connected: the socket.
+        secure: TLS over it, if there is.
 
     Attributes:
         answered: whether any byte has come since the request was sent.
@@ -68,9 +71,9 @@ class Connection:
         "answered",
     )
 
-    def __init__(self, stream: ByteStream) -> None:
-        self._stream = stream
-        self._socket = stream.extra(SocketAttribute.raw_socket)
+    def __init__(self, connected: Socket, secure: TLSStream | None = None) -> None:
+        self._socket = connected
+        self._stream: ByteStream = secure or connected
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEADER_BYTES)
         self._body: ChunkedDecoder | None = None
         self._early = b""  # of the body, what came together with the head
@@ -237,8 +240,8 @@ class Connection:
 
     def is_stale(self) -> bool:
         """Whether an idle connection has waited too long, or the server has hung up."""
-        # An idle connection that can be read has been closed by the server.
-        return time.monotonic() > self._expires or _is_readable(self._socket.fileno())
+        # What comes over an idle connection is its end, or the answer to nobody's request.
+        return time.monotonic() > self._expires or self._socket.has_news()
 
     async def aclose(self) -> None:
         """Close the connection; a shielded checkpoint."""
@@ -266,28 +269,24 @@ async def connect(
         httpx2.ConnectError: there is no server, or no trust in it.
     """
     try:
-        stream: ByteStream
-        if uds is None:
-            stream = await anyio.connect_tcp(host, port)
-        else:
-            stream = await anyio.connect_unix(uds)
+        connected = await (open_socket(host, port) if uds is None else open_unix_socket(uds))
     except OSError as exc:
         where = f" ({uds})" if uds is not None else ""
         raise httpx2.ConnectError(_said(exc) + where) from exc
     if ssl_context is None:
-        return Connection(stream)
+        return Connection(connected)
     try:
         # Servers do not take part in a TLS shutdown, so none is demanded of them; where a
         # reply ends is HTTP's matter.
         secure = await TLSStream.wrap(
-            stream, hostname=host, ssl_context=ssl_context, standard_compatible=False
+            connected, hostname=host, ssl_context=ssl_context, standard_compatible=False
         )
     except BaseException as exc:
-        await anyio.aclose_forcefully(stream)
+        await anyio.aclose_forcefully(connected)
         if isinstance(exc, OSError | anyio.BrokenResourceError | anyio.EndOfStream):
             raise httpx2.ConnectError(_said(exc)) from exc
         raise
-    return Connection(secure)
+    return Connection(connected, secure)
 
 
 def _is_chunked(head: h11.Response) -> bool:
@@ -299,16 +298,6 @@ def _is_chunked(head: h11.Response) -> bool:
         elif name == b"connection" and b"close" in value.lower():
             return False
     return chunked and head.http_version == b"1.1" and head.status_code not in (204, 304)
-
-
-def _is_readable(descriptor: int) -> bool:
-    import select
-
-    if not hasattr(select, "poll"):  # pragma: no cover - Windows only
-        return bool(select.select([descriptor], [], [], 0)[0])
-    poll = select.poll()  # unlike select(), for any number of open files
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def _said(exc: BaseException) -> str:

@@ -15,10 +15,10 @@ from typing import Any, Final, Generic, Self, TypeVar, cast
 import anyio.lowlevel
 import attrs
 
+from .._runtime.bell import Bell
 from .._runtime.host import current_host
 from .._runtime.unwinding import see_through
 from .._values.errors import NoValidReply, QuorumNotReached, SingleReaderError
-from .bell import Bell
 from .generation import Generation
 from .thunk import ModelOutputThunk
 

@@ -19,6 +19,7 @@ from typing import Final
 import anyio
 import anyio.lowlevel
 
+from .._runtime.bell import Bell
 from .._runtime.host import LoopHost, check_here
 from .._runtime.owner import Owner, current_owner
 from .._values.errors import BackendError, GenerationCancelled
@@ -29,7 +30,6 @@ from .._values.states import (
     GenerationState,
     advance,
 )
-from .bell import Bell
 
 DEFAULT_LINGER: Final = 0.25  # seconds; long enough for a loop that polls with short timeouts
 

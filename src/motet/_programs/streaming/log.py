@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio.lowlevel
 
+from ..._runtime.bell import Bell
 from ..._runtime.loops import is_finished
-from ..._thunk.bell import Bell
 from ..._values.errors import SingleReaderError
 
 if TYPE_CHECKING:

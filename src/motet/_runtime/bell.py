@@ -10,7 +10,7 @@ token, and its two ends would have to be closed on every path.
 
 from contextlib import suppress
 
-from .._runtime.loops import AsyncioLoop, Sleeper, TrioLoop
+from .loops import AsyncioLoop, Sleeper, TrioLoop
 
 
 class Bell:
