@@ -17,6 +17,8 @@ from motet import (
     MelleaSession,
     Message,
     ModelOption,
+    Reply,
+    Request,
     TemplateFormatter,
     WrongEventLoop,
 )
@@ -353,6 +355,22 @@ async def test_a_summary_that_fails_leaves_the_conversation_and_a_warning(
         assert await compactor.acompact(ctx) is ctx
     assert [record.name for record in caplog.records] == ["motet"]
     assert "not summarised" in caplog.text
+
+
+@pytest.mark.anyio
+async def test_a_backend_of_ones_own_may_fail_with_any_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken(EchoBackend):
+        async def reply(self, request: Request, reply: Reply) -> None:
+            raise OSError("the disk is gone")
+
+    ctx = chat("a", "b")
+    with caplog.at_level(logging.WARNING, logger="motet"):
+        assert await summing(Broken(), keep_n=1).acompact(ctx) is ctx
+    (record,) = caplog.records
+    assert record.getMessage() == "the context was not summarised: OSError: the disk is gone"
+    assert record.exc_info is not None  # it is nobody's of ours, so where it comes from matters
 
 
 @pytest.mark.anyio

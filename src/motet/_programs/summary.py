@@ -116,10 +116,20 @@ class LLMSummarizeCompactor(Compactor):
             pinned, older, newest = self._divided(ctx)
         if not older:
             return ctx
+        request = self._request([entry.data for entry in older], backend)
         try:
-            summary = await self._summary([entry.data for entry in older], backend)
-        except MotetError as exc:
-            _log.warning("the context was not summarised: %s: %s", type(exc).__name__, exc)
+            thunk, _ = await backend.generate_from_context(
+                request, SimpleContext(), model_options=self.model_options
+            )
+            async with thunk:
+                summary = await thunk
+        except Exception as exc:  # a backend of the user's may raise anything
+            _log.warning(
+                "the context was not summarised: %s: %s",
+                type(exc).__name__,
+                exc,
+                exc_info=not isinstance(exc, MotetError),
+            )
             return ctx
         if not summary.strip():
             _log.warning("the context was not summarised: the model's summary is empty")
@@ -133,15 +143,10 @@ class LLMSummarizeCompactor(Compactor):
         end = max(begin, len(entries) - self.keep_n)
         return entries[:begin], entries[begin:end], entries[end:]
 
-    async def _summary(self, older: Sequence[Any], backend: Backend) -> str:
+    def _request(self, older: Sequence[Any], backend: Backend) -> _SummaryRequest:
         said = backend.formatter.to_chat_messages(older)
         conversation = "\n".join(f"{message.role}: {message.content}" for message in said)
-        request = _SummaryRequest(conversation, self.prompt_template)
-        thunk, _ = await backend.generate_from_context(
-            request, SimpleContext(), model_options=self.model_options
-        )
-        async with thunk:
-            return await thunk
+        return _SummaryRequest(conversation, self.prompt_template)
 
     def __repr__(self) -> str:
         return (
