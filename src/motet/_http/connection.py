@@ -20,9 +20,9 @@ import h11
 import httpx2
 from anyio.streams.tls import TLSStream
 
+from .._runtime.sockets import open_socket, open_unix_socket
 from .._values.errors import ProtocolError, ReplyTooLarge
 from .._wire.chunked import ChunkedDecoder
-from .sockets import open_socket, open_unix_socket
 
 if TYPE_CHECKING:
     import ssl
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import ByteStream
 
-    from .sockets import Socket
+    from .._runtime.sockets import Socket
 
 # As much as the kernel has, within reason: the pieces of a reply are small.
 _READ_BYTES: Final = 65536

@@ -21,9 +21,9 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import ByteStream, SocketAttribute, SocketStream
 
-from .._runtime.bell import Bell
-from .._runtime.host import current_host
-from .._runtime.loops import AsyncioLoop
+from .bell import Bell
+from .host import current_host
+from .loops import AsyncioLoop
 
 # RFC 8305, section 5, "Connection Attempt Delay".
 _HEAD_START: Final = 0.25  # seconds

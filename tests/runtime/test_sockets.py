@@ -13,8 +13,8 @@ import pytest
 from anyio.abc import SocketAttribute
 
 from backends.raw import Handler, Visit, raw_server
-from motet._http import sockets
-from motet._http.sockets import AsyncioSocket, Socket, open_socket, open_unix_socket
+from motet._runtime import sockets
+from motet._runtime.sockets import AsyncioSocket, Socket, open_socket, open_unix_socket
 from virtual_time import on_virtual_time
 
 pytestmark = pytest.mark.anyio
