@@ -7,7 +7,7 @@ session, a server that is silent or not there: each says what to do.
 import asyncio
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import anyio
@@ -93,9 +93,11 @@ async def test_what_belongs_to_another_loop_is_an_error_at_once(server: ModelSer
     session = start_session(base_url=server.url)
     ready, over = threading.Event(), threading.Event()
     kept: list[Thunk] = []
+    begun: list[AsyncIterator[str]] = []
 
     async def elsewhere() -> None:
         kept.append(await session.ainstruct("Say something."))
+        begun.append(aiter(kept[0]))
         ready.set()
         await anyio.to_thread.run_sync(over.wait)
 
@@ -108,6 +110,7 @@ async def test_what_belongs_to_another_loop_is_an_error_at_once(server: ModelSer
             for call in (
                 thunk.avalue,
                 thunk.astream,
+                begun[0].__anext__,
                 thunk.cancel_generation,
                 lambda: wait_for_all_mots([thunk]),
                 lambda: gather_all([thunk]),

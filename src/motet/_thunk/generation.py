@@ -233,6 +233,18 @@ class Generation:
         if self.host is not None:
             check_here(self.host, "this reply")
 
+    def task_here(self) -> object:
+        """Return the task that the caller runs in.
+
+        Raises:
+            WrongEventLoop: it is one of another event loop; names both loops.
+        """
+        assert self.host is not None
+        task = self.host.running_task()
+        if task is None:
+            self.check_here()
+        return task
+
     def gain_interest(self) -> None:
         """Count one more who waits or reads."""
         self._interest += 1

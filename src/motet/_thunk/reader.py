@@ -48,6 +48,7 @@ class DeltaReader:
 
         Raises:
             SingleReaderError: another task is in here.
+            WrongEventLoop: the reply belongs to another event loop.
         """
         generation = self._generation
         if self._reading:
@@ -55,15 +56,15 @@ class DeltaReader:
                 "another task is reading the deltas of this reply; read them in one task, "
                 "or use `await thunk` where only the whole text is wanted"
             )
+        task = generation.task_here()
         self.state = advance(DELIVERY, self.state, DeliverySignal.ATTACHED)
-        assert generation.host is not None
-        task = generation.host.running_task()
         if self._task is None or self._task() is not task:
             self._task = weakref.ref(task)
             self._unwatch()
             # When the reader's task is over, so is its interest. Weakly: a task may read
             # thousands of replies in its life, and must not keep them.
             gone = weakref.WeakMethod(self._task_gone)
+            assert generation.host is not None
             self._unwatch = generation.host.loop.on_task_end(
                 task, lambda: None if (call := gone()) is None else call()
             )

@@ -351,7 +351,7 @@ class Run:
             phase, self._phase = self._phase, _Phase.INTERRUPTED
             if self._order.repair.keeps_text and self._may_try_again():
                 self._before = [copy.copy(each) for each in self.requirements]
-            if len(self.requirements) == 1:  # run_all would do the same, at twice the cost
+            if len(self.requirements) == 1:  # as run_all does, with a coroutine less for each chunk
                 results = [await self._validate(self.requirements[0], chunk)]
             else:
                 results = await run_all(

@@ -85,7 +85,7 @@ class LogReader(AsyncIterator[T]):
             WrongEventLoop: the run belongs to another event loop.
         """
         log = self._log
-        task = self._here()
+        task = log._job.task_here()
         self._claim()
         if self._ended:
             await anyio.lowlevel.checkpoint()
@@ -122,15 +122,6 @@ class LogReader(AsyncIterator[T]):
             raise SingleReaderError(
                 f"another task is waiting in this loop over {log._name}; read it in one task"
             )
-
-    def _here(self) -> object:
-        """Return the task that reads."""
-        job = self._log._job
-        assert job.host is not None
-        task = job.host.running_task()
-        if task is None:
-            job.check_here()
-        return task
 
     def _gain(self, task: object) -> None:
         job = self._log._job
