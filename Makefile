@@ -100,7 +100,7 @@ fuzz: $(FUZZ)/.installed  ## fuzz the parsers with atheris; SECONDS=600 TARGETS=
 	@for target in $(TARGETS); do \
 		echo "== $$target"; \
 		PYTHONPATH=tests $(FUZZ)/bin/python -m fuzz.run $$target -max_total_time=$(SECONDS) -max_len=4096 \
-			-timeout=10 -rss_limit_mb=2048 -print_final_stats=1 2>&1 | grep -vE '^(INFO|#[0-9].PHONY: fuzz help demo test coverage test-all-pythons check lint[[:space:]].PHONY: fuzz help demo test coverage test-all-pythons check lint(NEW|REDUCE|pulse))' || true; \
+			-timeout=10 -rss_limit_mb=2048 -print_final_stats=1 2>&1 | grep -vE '^(INFO|#[0-9]+[[:space:]]+(NEW|REDUCE|pulse))' || true; \
 		found=$$(find . -maxdepth 1 -name 'crash-*' -o -maxdepth 1 -name 'timeout-*' -o -maxdepth 1 -name 'oom-*'); \
 		[ -z "$$found" ] || { echo "$$target failed: $$found"; exit 1; }; \
 	done
@@ -116,7 +116,7 @@ docs:  ## list the pages of the documentation; they are plain Markdown
 clean:  ## remove what the other targets made
 	rm -rf .venv .venv-3.* .venv-fuzz .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	rm -rf build dist compat/build compat/dist
-	find . -name __pycache__ -type d -prune -exec rm -rf {} .PHONY: fuzz help demo test coverage test-all-pythons check lint
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -110,7 +110,7 @@ def measure(bench: Bench) -> Report:
             "p2_fanout",
             rounds=rounds,
             calls=few,
-            slowness=round(slowness, 1),
+            slowness=slowness,
             where=lambda key: CONTENDERS[key.contender].role == MOTET or key.contender == RAW,
         )
         report.samples[f"N={few}, paced"] = samples_paced
@@ -128,7 +128,7 @@ def measure(bench: Bench) -> Report:
 def _slowness(samples: Samples) -> float:
     """How much slower than where the targets are from; 1 if that is not known or not so."""
     floor = [samples.best(key, CPU.name) for key in samples.of(RAW) if key.loop == "asyncio"]
-    return max(1.0, *(cpu / REFERENCE for cpu in floor)) if floor else 1.0
+    return round(max([1.0, *(cpu / REFERENCE for cpu in floor)]), 1)
 
 
 def _judge_wall(key: Key, samples: Samples, calls: int, slowness: float) -> Verdict:

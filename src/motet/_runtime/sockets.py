@@ -50,12 +50,11 @@ class TrioSocket(Socket):
     def __init__(self, stream: SocketStream) -> None:
         self._stream = stream
         self._raw = stream.extra(SocketAttribute.raw_socket)
-        self._closed = False
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         """Return what has arrived, waiting for it."""
         while True:
-            if self._closed:
+            if self._raw.fileno() < 0:
                 raise anyio.ClosedResourceError
             await anyio.wait_readable(self._raw)
             try:
@@ -78,7 +77,6 @@ class TrioSocket(Socket):
 
     async def aclose(self) -> None:
         """Close it."""
-        self._closed = True
         await self._stream.aclose()
 
     @property
@@ -104,8 +102,7 @@ class AsyncioSocket(Socket):
         self._is_held = False  # the transport does not read
         self._is_full = False  # the transport has more to send than the system takes
         self._ended = False  # nothing more will arrive
-        self._gone = False  # the transport is closed
-        self._lost: Exception | None = None  # why
+        self._lost: Exception | None = None  # what closed the transport
         self._closed = False  # by us
         self._news = Bell(loop)
         self._room = Bell(loop)
@@ -135,7 +132,7 @@ class AsyncioSocket(Socket):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that the transport is closed."""
-        self._ended = self._gone = True
+        self._ended = True
         self._lost = exc
         self._news.close()
         self._room.close()
@@ -180,7 +177,7 @@ class AsyncioSocket(Socket):
             raise anyio.ClosedResourceError
         if not self._transport.is_closing():
             self._transport.write(item)
-            while self._is_full and not self._gone:
+            while self._is_full and not self._transport.is_closing():
                 await self._room.wait()
         if self._transport.is_closing():
             raise anyio.BrokenResourceError from self._lost

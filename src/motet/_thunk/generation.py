@@ -96,7 +96,7 @@ class Generation:
         self._watchers: list[Callable[[Generation], None]] | None = None
         self._bell: Bell | None = None  # there is one only if somebody reads deltas
         self._scope: anyio.CancelScope | None = None
-        self.live: bool = produce is not None
+        self.live: bool = produce is not None  # kept, since it is asked for again with every delta
         if produce is not None:
             self.state = advance(GENERATION, self.state, GenerationSignal.PLANNED)
             self._scope = anyio.CancelScope()

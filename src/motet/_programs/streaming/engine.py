@@ -351,14 +351,11 @@ class Run:
             phase, self._phase = self._phase, _Phase.INTERRUPTED
             if self._order.repair.keeps_text and self._may_try_again():
                 self._before = [copy.copy(each) for each in self.requirements]
-            if len(self.requirements) == 1:  # as run_all does, with a coroutine less for each chunk
-                results = [await self._validate(self.requirements[0], chunk)]
-            else:
-                results = await run_all(
-                    [functools.partial(self._validate, each, chunk) for each in self.requirements]
-                )
+            results = await run_all(
+                [functools.partial(self._validate, each, chunk) for each in self.requirements]
+            )
             self._phase = phase
-            passed = not any(result.success == "fail" for result in results)
+            passed = all(result.success != "fail" for result in results)
             self._events.append(QuickCheckEvent(index, self.attempt, passed, results))
             if not passed:
                 failures = [
