@@ -18,9 +18,9 @@ from anyio.abc import (
 )
 from anyio.streams.tls import TLSListener
 
+from motet._runtime.asyncio_sockets import AsyncioSocket
 from motet._runtime.host import current_host
 from motet._runtime.loops import AsyncioLoop
-from motet._runtime.sockets import AsyncioSocket
 
 Handler = Callable[["Visit"], Awaitable[None]]
 

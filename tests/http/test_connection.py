@@ -5,6 +5,7 @@ import ssl
 import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Protocol
 
 import anyio
 import h11
@@ -28,11 +29,34 @@ async def ask(connection: Connection, body: bytes = b"", **headers: str) -> h11.
     return await connection.receive_head()
 
 
-async def read_all(connection: Connection) -> bytes:
-    pieces = []
+class ReadAll(Protocol):
+    """Reads a body to its end; what came, also before an error, is in *came* as well."""
+
+    async def __call__(self, connection: Connection, came: list[bytes] | None = None) -> bytes: ...
+
+
+async def read_in_pieces(connection: Connection, came: list[bytes] | None = None) -> bytes:
+    pieces = [] if came is None else came
     while data := await connection.read():
         pieces.append(data)
     return b"".join(pieces)
+
+
+async def read_handed_on(connection: Connection, came: list[bytes] | None = None) -> bytes:
+    pieces = [] if came is None else came
+
+    def take(data: bytes) -> bool:
+        pieces.append(data)
+        return True
+
+    await connection.pump(take)
+    return b"".join(pieces)
+
+
+@pytest.fixture(params=[read_in_pieces, read_handed_on], ids=["read", "handed on"])
+def read_all(request: pytest.FixtureRequest) -> ReadAll:
+    reads: ReadAll = request.param
+    return reads
 
 
 # What the server sends; the body in it; whether the connection may serve once more.
@@ -73,7 +97,9 @@ RESPONSES: dict[str, tuple[bytes, bytes, bool]] = {
 
 
 @pytest.mark.parametrize("name", RESPONSES)
-async def test_a_body_comes_whole_and_the_connection_is_kept_only_if_it_is_clean(name: str) -> None:
+async def test_a_body_comes_whole_and_the_connection_is_kept_only_if_it_is_clean(
+    name: str, read_all: ReadAll
+) -> None:
     response, body, reusable = RESPONSES[name]
     async with raw_server(answers(response, whole(b"again"))) as server:
         connection = await connect("127.0.0.1", server.port)
@@ -91,7 +117,7 @@ async def test_a_body_comes_whole_and_the_connection_is_kept_only_if_it_is_clean
 
 
 @pytest.mark.parametrize("name", RESPONSES)
-async def test_a_response_may_be_cut_anywhere(name: str) -> None:
+async def test_a_response_may_be_cut_anywhere(name: str, read_all: ReadAll) -> None:
     response, body, _ = RESPONSES[name]
 
     async def in_bytes(visit: Visit) -> None:
@@ -108,7 +134,9 @@ async def test_a_response_may_be_cut_anywhere(name: str) -> None:
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.0 200 OK\r\n\r\n", OK + b"Connection: close\r\n\r\n"])
-async def test_a_body_without_a_length_ends_with_the_connection(head: bytes) -> None:
+async def test_a_body_without_a_length_ends_with_the_connection(
+    head: bytes, read_all: ReadAll
+) -> None:
     async with raw_server(answers(head + b"hello", stay=False)) as server:
         connection = await connect("127.0.0.1", server.port)
         await ask(connection)
@@ -152,22 +180,69 @@ async def test_a_response_without_a_proper_head_is_an_error(
         chunked(b"hello", end=b"", headers=b"Connection: close\r\n"),
     ],
 )
-async def test_a_body_that_breaks_off_is_an_error_after_what_came(response: bytes) -> None:
+async def test_a_body_that_breaks_off_is_an_error_after_what_came(
+    response: bytes, read_all: ReadAll
+) -> None:
     async with raw_server(answers(response, stay=False)) as server:
         connection = await connect("127.0.0.1", server.port)
         await ask(connection)
-        came = b""
-        with pytest.raises(httpx2.RemoteProtocolError):
-            while True:
-                data = await connection.read()
-                assert data
-                came += data
-        assert came.startswith(b"hello")
+        came: list[bytes] = []
+        for _ in range(2):
+            with pytest.raises(httpx2.RemoteProtocolError):
+                await read_all(connection, came)
+        assert b"".join(came).startswith(b"hello")
         assert not connection.make_ready(60)
         await connection.aclose()
 
 
-async def test_a_few_interim_responses_are_skipped() -> None:
+@pytest.mark.parametrize(
+    "response",
+    [chunked(b"hello", end=b""), OK + b"Content-Length: 9\r\n\r\nhello"],
+    ids=["chunked", "with its length"],
+)
+async def test_a_body_may_be_left_before_its_end(response: bytes) -> None:
+    came: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        came.append(data)
+        return False
+
+    async with raw_server(answers(response)) as server:
+        connection = await connect("127.0.0.1", server.port)
+        await ask(connection)
+        with anyio.fail_after(10):
+            await connection.pump(take)
+        assert came == [b"hello"]
+        assert not connection.make_ready(60)
+        await connection.aclose()
+
+
+async def test_handing_on_may_be_given_up_and_taken_up_again() -> None:
+    async def slowly(visit: Visit) -> None:
+        await visit.request()
+        response = chunked(*(b"%03d." % number for number in range(50)))
+        for at in range(0, len(response), 7):
+            await visit.send(response[at : at + 7])
+            await anyio.sleep(0.001)
+        await visit.stay()
+
+    came: list[bytes] = []
+    async with raw_server(slowly) as server:
+        connection = await connect("127.0.0.1", server.port)
+        await ask(connection)
+        given_up, whole_body = 0, False
+        while not whole_body:
+            with anyio.move_on_after(0.005) as scope:
+                await read_handed_on(connection, came)
+                whole_body = True
+            given_up += scope.cancelled_caught
+        assert given_up > 1
+        assert b"".join(came) == b"".join(b"%03d." % number for number in range(50))
+        assert connection.make_ready(60)
+        await connection.aclose()
+
+
+async def test_a_few_interim_responses_are_skipped(read_all: ReadAll) -> None:
     interim = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" * 2
     async with raw_server(answers(interim + whole(b"hello"))) as server:
         connection = await connect("127.0.0.1", server.port)
@@ -177,19 +252,23 @@ async def test_a_few_interim_responses_are_skipped() -> None:
 
 
 @pytest.mark.parametrize("headers", [b"", b"Connection: close\r\n"], ids=["kept", "closed"])
-async def test_what_came_before_a_malformed_chunk_is_not_lost(headers: bytes) -> None:
+async def test_what_came_before_a_malformed_chunk_is_not_lost(
+    headers: bytes, read_all: ReadAll
+) -> None:
     async with raw_server(answers(chunked(b"hello", end=b"zz\r\n", headers=headers))) as server:
         connection = await connect("127.0.0.1", server.port)
         await ask(connection)
-        assert await connection.read() == b"hello"
-        with pytest.raises(ProtocolError):
-            await connection.read()
+        came: list[bytes] = []
+        for _ in range(2):
+            with pytest.raises(ProtocolError):
+                await read_all(connection, came)
+        assert came == [b"hello"]
         assert not connection.make_ready(60)
         await connection.aclose()
 
 
 @pytest.mark.parametrize("answer", [b"", OK, whole(b"hello")[:-2]], ids=["none", "head", "body"])
-async def test_a_reset_is_a_transport_error(answer: bytes) -> None:
+async def test_a_reset_is_a_transport_error(answer: bytes, read_all: ReadAll) -> None:
     async def reset(visit: Visit) -> None:
         await visit.request()
         if answer:
@@ -205,7 +284,7 @@ async def test_a_reset_is_a_transport_error(answer: bytes) -> None:
         await connection.aclose()
 
 
-async def test_a_refusal_that_comes_before_the_request_is_read_is_told() -> None:
+async def test_a_refusal_that_comes_before_the_request_is_read_is_told(read_all: ReadAll) -> None:
     async def refuse(visit: Visit) -> None:
         await visit.stream.receive()
         await visit.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nno!")
@@ -219,7 +298,7 @@ async def test_a_refusal_that_comes_before_the_request_is_read_is_told() -> None
         await connection.aclose()
 
 
-async def test_an_answer_to_head_has_no_body() -> None:
+async def test_an_answer_to_head_has_no_body(read_all: ReadAll) -> None:
     head = OK + b"Transfer-Encoding: chunked\r\n\r\n"
     async with raw_server(answers(head, whole(b"again"))) as server:
         connection = await connect("127.0.0.1", server.port)
@@ -249,7 +328,9 @@ class _Pieces:
 
 
 @pytest.mark.parametrize("framing", [(b"Content-Length", b"5"), (b"Transfer-Encoding", b"chunked")])
-async def test_a_request_body_may_come_in_pieces(framing: tuple[bytes, bytes]) -> None:
+async def test_a_request_body_may_come_in_pieces(
+    framing: tuple[bytes, bytes], read_all: ReadAll
+) -> None:
     async with raw_server(answers(whole(b"1"), whole(b"2"))) as server:
         connection = await connect("127.0.0.1", server.port)
         for expected in (b"1", b"2"):
@@ -273,7 +354,9 @@ async def test_a_request_that_is_no_http_is_not_sent() -> None:
         assert server.requests == []
 
 
-async def test_an_idle_connection_is_stale_when_its_time_or_the_server_is_gone() -> None:
+async def test_an_idle_connection_is_stale_when_its_time_or_the_server_is_gone(
+    read_all: ReadAll,
+) -> None:
     async def hang_up(visit: Visit) -> None:
         await answers(whole(b"1"), stay=False)(visit)
 
@@ -311,7 +394,7 @@ def _trusting(authority: trustme.CA) -> ssl.SSLContext:
     return context
 
 
-async def test_a_connection_may_be_tls(authority: trustme.CA) -> None:
+async def test_a_connection_may_be_tls(authority: trustme.CA, read_all: ReadAll) -> None:
     handler: Handler = answers(whole(b"1"), chunked(b"2"))
     async with raw_server(handler, tls=_server_side(authority, "127.0.0.1")) as server:
         connection = await connect("127.0.0.1", server.port, ssl_context=_trusting(authority))
@@ -346,7 +429,7 @@ async def test_tls_with_a_server_that_speaks_none_is_an_error(authority: trustme
         await server.wait_empty()
 
 
-async def test_a_connection_may_be_a_unix_socket(tmp_path: Path) -> None:
+async def test_a_connection_may_be_a_unix_socket(tmp_path: Path, read_all: ReadAll) -> None:
     path = str(tmp_path / "s")
     async with raw_server(answers(whole(b"hello")), uds=path):
         connection = await connect("ignored", 1, uds=path)
@@ -357,7 +440,7 @@ async def test_a_connection_may_be_a_unix_socket(tmp_path: Path) -> None:
         await connect("ignored", 1, uds=str(tmp_path / "other"))
 
 
-async def test_a_connection_may_be_ipv6() -> None:
+async def test_a_connection_may_be_ipv6(read_all: ReadAll) -> None:
     async with raw_server(answers(whole(b"hello")), host="::1") as server:
         connection = await connect("::1", server.port)
         await ask(connection)

@@ -155,6 +155,7 @@ async def test_a_dependent_that_is_given_up_drops_its_interest_in_its_inputs(
     first = await session.ainstruct("First.")
     second = await session.ainstruct("Second {{it}}.", user_variables={"it": first})
     await has_begun(server, "First")
+    await others_wait()
     assert interest(first) == 1
     with anyio.CancelScope() as scope:
         async with anyio.create_task_group() as tasks:

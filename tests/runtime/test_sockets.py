@@ -1,11 +1,10 @@
 """Connected sockets: all that arrives comes out, once and in order, and the end says what it was."""
 
+import math
 import socket
 import struct
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from functools import partial
-from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -13,9 +12,9 @@ import pytest
 from anyio.abc import SocketAttribute
 
 from backends.raw import Handler, Visit, raw_server
-from motet._runtime import sockets
-from motet._runtime.sockets import AsyncioSocket, Socket, open_socket, open_unix_socket
-from virtual_time import on_virtual_time
+from motet._runtime.asyncio_sockets import AsyncioSocket
+from motet._runtime.connecting import open_socket
+from motet._runtime.sockets import Socket
 
 pytestmark = pytest.mark.anyio
 
@@ -125,6 +124,100 @@ async def test_a_read_that_is_cancelled_loses_nothing() -> None:
         assert data + await received(ours) == b"b"
 
 
+class Heap:
+    """Takes what a socket hands on, until it has *enough* bytes."""
+
+    def __init__(self, enough: float = math.inf) -> None:
+        self.data = b""
+        self.enough = enough
+        self.grew = anyio.Event()
+
+    def take(self, data: bytes) -> bool:
+        self.data += data
+        self.grew.set()
+        self.grew = anyio.Event()
+        return len(self.data) < self.enough
+
+    async def wait(self, size: int) -> None:
+        with anyio.fail_after(5):
+            while len(self.data) < size:
+                await self.grew.wait()
+
+
+async def test_what_arrives_is_handed_on_as_it_comes_until_the_end() -> None:
+    async def say(visit: Visit) -> None:
+        for number in range(3):
+            await heap.wait(number)
+            await visit.send(b"%d" % number)
+
+    heap = Heap()
+    async with talk(say) as ours:
+        with pytest.raises(anyio.EndOfStream):
+            await ours.pump(heap.take)
+        assert heap.data == b"012"
+        with pytest.raises(anyio.EndOfStream):
+            await ours.pump(heap.take)
+
+
+async def test_what_is_not_wanted_any_more_is_left_for_the_next_read() -> None:
+    async def say(visit: Visit) -> None:
+        await visit.send(b"a")
+        await heap.wait(1)
+        await visit.send(b"b" * MIB)
+
+    heap = Heap(1)
+    async with talk(say) as ours:
+        await ours.pump(heap.take)
+        assert heap.data == b"a"
+        await news_of(ours)
+        assert await ours.receive(1) == b"b"
+        heap.enough = MIB
+        await ours.pump(heap.take)
+        assert heap.data == b"a" + b"b" * (MIB - 1)
+        with pytest.raises(anyio.EndOfStream):
+            await ours.receive()
+
+
+async def test_handing_on_can_be_given_up_and_taken_up_again() -> None:
+    async def say(visit: Visit) -> None:
+        for number in range(200):
+            await visit.send(b"%03d." % number)
+            await anyio.sleep(0.001)
+
+    heap = Heap(800)
+    async with talk(say) as ours:
+        given_up = 0
+        while len(heap.data) < heap.enough:
+            with anyio.move_on_after(0.005) as scope:
+                await ours.pump(heap.take)
+            given_up += scope.cancelled_caught
+        assert given_up > 1
+    assert heap.data == b"".join(b"%03d." % number for number in range(200))
+
+
+async def test_a_reset_while_it_hands_on_comes_after_what_came_before_it() -> None:
+    async def say(visit: Visit) -> None:
+        await visit.send(b"a")
+        await heap.wait(1)
+        await reset(visit)
+
+    heap = Heap()
+    async with talk(say) as ours:
+        with pytest.raises(anyio.BrokenResourceError):
+            await ours.pump(heap.take)
+        assert heap.data == b"a"
+
+
+async def test_closing_it_ends_the_handing_on() -> None:
+    heap = Heap()
+    async with talk(echo) as ours, anyio.create_task_group() as tasks:
+        tasks.start_soon(_close_soon, ours)
+        with pytest.raises(anyio.ClosedResourceError):
+            await ours.pump(heap.take)
+        with pytest.raises(anyio.ClosedResourceError):
+            await ours.pump(heap.take)
+
+
 async def test_what_is_not_taken_is_waited_for_and_the_wait_can_be_given_up() -> None:
     async def deaf(visit: Visit) -> None:
         await left.wait()
@@ -227,122 +320,3 @@ async def test_it_knows_of_news_without_receiving_them() -> None:
 
     async with talk(leave) as ours:
         await news_of(ours)
-
-
-async def test_nobody_there_is_an_os_error(tmp_path: Any) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    with pytest.raises(OSError):  # noqa: PT011 - the system's words
-        await open_socket("127.0.0.1", port)
-    with pytest.raises(OSError):  # noqa: PT011 - the system's words
-        await open_socket("localhost", port)
-    with pytest.raises(OSError):  # noqa: PT011 - the system's words
-        await open_unix_socket(str(tmp_path / "nobody"))
-
-
-async def test_a_name_is_tried_at_its_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [
-        (socket.AF_INET6, 0, 0, "", ("::1", 1, 0, 0)),
-        (socket.AF_INET6, 0, 0, "", ("::2", 1, 0, 0)),
-        (socket.AF_INET6, 0, 0, "", ("::1", 1, 0, 0)),
-        (socket.AF_INET, 0, 0, "", ("127.0.0.1", 1)),
-        (socket.AF_INET, 0, 0, "", ("127.0.0.2", 1)),
-    ]
-
-    async def look_up(*_: object, **__: object) -> Any:
-        return found
-
-    monkeypatch.setattr(anyio, "getaddrinfo", look_up)
-    assert await sockets._addresses("a.name", 1) == ["::1", "127.0.0.1", "::2", "127.0.0.2"]
-    assert await sockets._addresses("::0001", 1) == ["::1"]
-
-
-# --- which of several addresses
-
-
-class Opened(Socket):
-    """A socket that only knows whether it is closed."""
-
-    closed = False
-
-    async def receive(self, max_bytes: int = 65536) -> bytes:
-        raise NotImplementedError
-
-    async def send(self, item: bytes) -> None:
-        raise NotImplementedError
-
-    async def send_eof(self) -> None:
-        raise NotImplementedError
-
-    def has_news(self) -> bool:
-        raise NotImplementedError
-
-    async def aclose(self) -> None:
-        self.closed = True
-
-
-class Attempts:
-    """Attempts that take a while; each ends with a socket or an error."""
-
-    def __init__(self, *plans: tuple[float, bool]) -> None:
-        self.began: list[float] = []
-        self.opened: list[Opened] = []
-        self.cancelled = 0
-        self.list = [partial(self._run, number, *plan) for number, plan in enumerate(plans)]
-
-    async def _run(self, number: int, seconds: float, succeeds: bool) -> Socket:
-        self.began.append(anyio.current_time())
-        try:
-            await anyio.sleep(seconds)
-        except anyio.get_cancelled_exc_class():
-            self.cancelled += 1
-            raise
-        if not succeeds:
-            raise OSError(f"refused {number}")
-        self.opened.append(Opened())
-        return self.opened[-1]
-
-
-first_of: Callable[[Any], Awaitable[Socket]] = sockets._first_of
-
-
-@on_virtual_time
-async def test_one_that_does_not_answer_has_a_head_start_and_loses() -> None:
-    attempts = Attempts((60, True), (0.1, True), (0.1, True))
-    began = anyio.current_time()
-    assert await first_of(attempts.list) is attempts.opened[0]
-    assert [when - began for when in attempts.began] == pytest.approx([0, 0.25])
-    assert anyio.current_time() - began == pytest.approx(0.35)
-    assert (attempts.cancelled, attempts.opened[0].closed) == (1, False)
-
-
-@on_virtual_time
-async def test_after_one_that_is_refused_the_next_has_its_turn_at_once() -> None:
-    attempts = Attempts((0.01, False), (0.01, True))
-    began = anyio.current_time()
-    assert await first_of(attempts.list) is attempts.opened[0]
-    assert [when - began for when in attempts.began] == pytest.approx([0, 0.01])
-
-
-@on_virtual_time
-async def test_when_none_answers_all_say_why() -> None:
-    with pytest.raises(OSError, match=r"^refused 1; refused 0$"):
-        await first_of(Attempts((0.5, False), (0.01, False)).list)
-
-
-@on_virtual_time
-async def test_of_two_that_answer_at_once_one_is_closed() -> None:
-    attempts = Attempts((0.5, True), (0.25, True))
-    winner = await first_of(attempts.list)
-    assert winner in attempts.opened
-    assert [each for each in attempts.opened if not each.closed] == [winner]
-
-
-@on_virtual_time
-async def test_a_cancellation_leaves_nothing_open() -> None:
-    for moment in (0.0, 0.1, 0.25, 0.3, 0.5):
-        attempts = Attempts((0.5, True), (60, True))
-        with anyio.move_on_after(moment) as scope:
-            await first_of(attempts.list)
-        if scope.cancelled_caught:
-            assert all(each.closed for each in attempts.opened)

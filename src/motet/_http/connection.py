@@ -11,6 +11,7 @@ No iterator here is a generator, so leaving a response early leaves nothing susp
 
 from __future__ import annotations
 
+import functools
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -20,20 +21,18 @@ import h11
 import httpx2
 from anyio.streams.tls import TLSStream
 
-from .._runtime.sockets import open_socket, open_unix_socket
+from .._runtime.connecting import open_socket, open_unix_socket
+from .._runtime.sockets import READ_BYTES
 from .._values.errors import ProtocolError, ReplyTooLarge
 from .._wire.chunked import ChunkedDecoder
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterable
+    from collections.abc import AsyncIterable, Callable
 
     from anyio.abc import ByteStream
 
     from .._runtime.sockets import Socket
-
-# As much as the kernel has, within reason: the pieces of a reply are small.
-_READ_BYTES: Final = 65536
 
 # Status line and headers together; what is longer is hostile.
 MAX_HEADER_BYTES: Final = 64 * 1024
@@ -41,6 +40,8 @@ MAX_HEADER_BYTES: Final = 64 * 1024
 # Answers that only say that the answer is still to come ("100 Continue", "103 Early Hints").
 # A server sends one or two, one that sends them without end is hostile.
 MAX_INTERIM_RESPONSES: Final = 16
+
+_CUT_OFF: Final = "the server closed the connection in the body"
 
 # The status that h11 would have a server answer with: "Request Header Fields Too Large".
 _TOO_LARGE: Final = 431
@@ -100,7 +101,7 @@ class Connection:
         self._bodiless = method == b"HEAD"
         write, http = self._stream.send, self._http
         try:
-            head = http.send(h11.Request(method=method, target=target, headers=headers)) or b""
+            head = http.send(_request(method, target, tuple(headers))) or b""
             if isinstance(body, bytes):
                 content = (http.send(h11.Data(data=body)) or b"") if body else b""
                 await write(head + content + (http.send(h11.EndOfMessage()) or b""))
@@ -152,18 +153,60 @@ class Connection:
         if body is None:
             return await self._read_framed()
         while not body.complete:
-            if self._broken is not None:
-                raise self._broken
+            self._check()
             data, self._early = self._early or await self._read_socket(), b""
             if not data:
-                raise httpx2.RemoteProtocolError("the server closed the connection in the body")
-            try:
-                payload = body.feed(data)
-            except ProtocolError as exc:
-                self._broken, payload = exc, body.rescued  # no text is lost
+                raise httpx2.RemoteProtocolError(_CUT_OFF)
+            payload = self._payload(body, data)
             if payload:
                 return payload
         return b""
+
+    async def pump(self, take: Callable[[bytes], bool]) -> None:
+        """Hand on the body, piece by piece, to its end or until *take* returns false.
+
+        Where nothing but the socket lies below, *take* is called as the bytes come in, and
+        the task that called this sleeps until the end.
+
+        Args:
+            take: is given bytes; neither waits nor raises.
+
+        Raises:
+            httpx2.TransportError, ProtocolError: as `read`, after what came before it.
+        """
+        body = self._body
+        if body is None or self._stream is not self._socket:
+            while data := await self.read():
+                if not take(data):
+                    return
+            return
+
+        def feed(data: bytes) -> bool:
+            payload = self._payload(body, data)
+            wants_more = not payload or take(payload)
+            return wants_more and not body.complete and self._broken is None
+
+        self._check()
+        early, self._early = self._early, b""
+        if not body.complete and (not early or feed(early)):
+            try:
+                await self._socket.pump(feed)
+            except anyio.EndOfStream:
+                raise httpx2.RemoteProtocolError(_CUT_OFF) from None
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError) as exc:
+                raise httpx2.ReadError(_said(exc)) from exc
+        self._check()
+
+    def _payload(self, body: ChunkedDecoder, data: bytes) -> bytes:
+        try:
+            return body.feed(data)
+        except ProtocolError as exc:
+            self._broken = exc
+            return body.rescued  # no text is lost
+
+    def _check(self) -> None:
+        if self._broken is not None:
+            raise self._broken
 
     async def _read_framed(self) -> bytes:
         pieces: list[bytes] = []
@@ -209,7 +252,7 @@ class Connection:
     async def _read_socket(self) -> bytes:
         """Return what the socket has; ``b""`` when the server has hung up."""
         try:
-            data = await self._stream.receive(_READ_BYTES)
+            data = await self._stream.receive(READ_BYTES)
         except anyio.EndOfStream:
             return b""
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError) as exc:
@@ -287,6 +330,12 @@ async def connect(
             raise httpx2.ConnectError(_said(exc)) from exc
         raise
     return Connection(connected, secure)
+
+
+@functools.lru_cache(maxsize=64)
+def _request(method: bytes, target: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> h11.Request:
+    # Cached, because h11 checks every header, and those of one backend differ in a length at most.
+    return h11.Request(method=method, target=target, headers=list(headers))
 
 
 def _is_chunked(head: h11.Response) -> bool:

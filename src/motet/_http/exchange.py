@@ -1,18 +1,21 @@
 """One streamed exchange: a request out, the body of its response in, to its very end.
 
-The body is handed on as bytes to a function that neither awaits nor raises out of the
-loop: leaving the library's loop over a body early would leave its generators
-suspended, which Trio reports. What the function raises is remembered, the exchange's
-own scope is cancelled, and the next read unwinds everything from the inside. So does
-the end of the server's time.
+The body is handed on as bytes to a function that neither awaits nor raises. Connections of
+ours call it where the bytes come in, so that a token wakes no task; of other clients the
+body is iterated over. Leaving the library's loop over a body early would leave its
+generators suspended, which Trio reports, so there the exchange's own scope is cancelled,
+and the next read unwinds everything from the inside. So does the end of the server's time.
 
 Whatever happens, the connection is free or closed when `exchange` returns. The client
 may be one of ours or the user's own, of httpx2 or of httpx: only what the two have in
 common is used, and their errors are told by name.
 """
 
+from __future__ import annotations
+
 import datetime
 import email.utils
+import functools
 import logging
 import math
 import re
@@ -42,9 +45,6 @@ _log: Final = logging.getLogger("motet")
 # then can the connection be used again; but not for long.
 DRAIN_TIMEOUT: Final = 1.0  # seconds
 
-# An extension of responses whose body may be left early: no generators lie below it.
-LEAVE_EARLY: Final = "motet.leave_early"
-
 # What is kept of an error response.
 MAX_ERROR_BYTES: Final = 64 * 1024
 
@@ -59,6 +59,9 @@ _DECIMAL: Final = r"[0-9]{1,12}(\.[0-9]{1,12})?"
 # What the libraries call the steps of a request, in their traces.
 _CONNECTED: Final = ("connection.connect_tcp.complete", "connection.connect_unix_socket.complete")
 _SENT: Final = "http11.send_request_body.complete"
+
+# Takes the next bytes of a body and tells whether more are wanted; neither waits nor raises.
+Take = Callable[[bytes], bool]
 
 # Sends a body, with extensions for the request, and returns a response of httpx2 or httpx.
 Send = Callable[[bytes, dict[str, Any]], Awaitable[Any]]
@@ -121,6 +124,9 @@ class Exchange:
         self._gap = self._silence if timeouts.gap is None else timeouts.gap
         self._began = self._connected = self._heard = -math.inf
         self._scope = anyio.CancelScope()
+        self._watching = self._scope  # the scope that ends when the server's time does
+        self._deadline = math.inf  # when that is, as far as is known now
+        self._in_stretches = False  # see `_read`
         self.phase = Phase.CONNECTING
         self._failure: BaseException | None = None
 
@@ -145,13 +151,12 @@ class Exchange:
                 await self._exchange(await send(content, {"trace": self._trace}))
             except Exception as exc:
                 self._failure = self._translated(exc, url)
-        if self._failure is not None and not self._sink.complete:
+        if self._sink.complete:
+            return
+        if self._failure is not None:
             raise self._failure
-        if self._scope.cancelled_caught and not self._sink.complete:
-            limit = self._limit()
-            raise BackendTimeout(
-                limit.passed(), timeout=limit.seconds, which=limit.which, phase=self.phase
-            )
+        if self._scope.cancelled_caught:
+            raise self._timed_out()
 
     async def _trace(self, event: str, info: object) -> None:
         """Follow a request that is being sent; the library's own hook for this."""
@@ -174,30 +179,54 @@ class Exchange:
             self.phase = Phase.FIRST_TOKEN
             self._watch()
             decoder = _decoder(response)
-            # The bare stream: the library's iterators count and decode, at twice the cost
-            # for each of many small chunks, and decode without a limit.
-            stream = aiter(response.stream)
-            async for data in stream:
-                # Nothing in here awaits or raises; see the module's text.
-                if not self._is_over():
-                    if decoder is None:
-                        self._take(data)
-                    else:
-                        self._take_encoded(decoder, data)
-                elif LEAVE_EARLY in response.extensions:
-                    await stream.aclose()  # a cancellation may not get through a flood
-                    break
+            take = self._take
+            if decoder is not None:
+                take = functools.partial(self._take_encoded, decoder)
+            await self._read(response, take)
         finally:
             with anyio.CancelScope(shield=True):
                 await response.aclose()
 
-    def _is_over(self) -> bool:
-        """Whether what still comes is of no use: it failed, or the time after its end is over."""
-        drained = self._sink.complete and self._clock() >= self._scope.deadline
-        return drained or self._failure is not None
+    async def _read(self, response: Any, take: Take) -> None:
+        """Hand the body on to *take* while the server's time lasts."""
+        pump = _pump_of(response)
+        if pump is None:
+            await _iterate(response, take, self._scope)
+            return
+        # The limit moves with every token, and moving the deadline of a scope costs the event
+        # loop a timer each time. A read of ours can be taken up again where it was given up: so
+        # the deadline stays, and when it has passed, another stretch goes on to where the
+        # limit is by then.
+        self._scope.deadline, self._in_stretches = math.inf, True
+        while True:
+            with anyio.CancelScope(deadline=self._deadline) as self._watching:
+                await pump(take)
+                return
+            if self._deadline <= self._watching.deadline:
+                raise self._timed_out()
 
-    def _take(self, data: bytes) -> None:
-        draining = self._sink.complete
+    def _take(self, data: bytes) -> bool:
+        """Hand on the next bytes; false when what still comes is of no use."""
+        if self._failure is not None:
+            return False
+        sink = self._sink
+        if sink.complete:
+            # After the end of the reply no byte is a sign of life that anybody waits for.
+            return self._clock() < self._deadline and self._hand_on(data)
+        taken = self._hand_on(data)
+        if sink.begun:
+            self.phase = Phase.STREAMING
+        if taken and not sink.silent:
+            self._heard = self._clock()
+            if sink.complete:
+                self._give_until(self._heard + DRAIN_TIMEOUT)
+            elif sink.begun:
+                self._give_until(self._heard + self._gap)
+            else:
+                self._watch()
+        return taken
+
+    def _hand_on(self, data: bytes) -> bool:
         try:
             self._left -= len(data)
             if self._left < 0:
@@ -209,28 +238,15 @@ class Exchange:
             self._sink.data(data)
         except BaseException as exc:
             self._failure = exc
-            self._scope.cancel()
-        if self._sink.begun:
-            self.phase = Phase.STREAMING
-        # After the end of the reply no byte is a sign of life that anybody waits for.
-        if self._failure is None and not draining and not self._sink.silent:
-            if self._sink.complete:
-                self._expect(DRAIN_TIMEOUT)
-            elif self._sink.begun:
-                self._expect(self._gap)
-            else:
-                self._heard = self._clock()
-                self._watch()
+            return False
+        return True
 
-    def _take_encoded(self, decoder: Decompressor, data: bytes) -> None:
+    def _take_encoded(self, decoder: Decompressor, data: bytes) -> bool:
         try:
-            for piece in decoder.feed(data):
-                self._take(piece)
-                if self._is_over():
-                    break
+            return all(map(self._take, decoder.feed(data)))
         except ProtocolError as exc:  # `_take` raises nothing
             self._failure = exc
-            self._scope.cancel()
+            return False
 
     def _limit(self) -> TimeLimit:
         return self._timeouts.limit_in(
@@ -243,35 +259,41 @@ class Exchange:
 
     def _watch(self) -> None:
         """Give the server until the limit that is in force now."""
-        deadline = self._limit().deadline
-        if deadline != self._scope.deadline:  # moving it costs the event loop a timer
-            self._scope.deadline = deadline
+        self._give_until(self._limit().deadline)
 
-    def _expect(self, timeout: float) -> None:
-        """Give the server *timeout* seconds from now until its next sign of life."""
-        # One scope with a moving end: a scope for each read would cost as much as the read.
-        self._scope.deadline = self._clock() + timeout
+    def _give_until(self, deadline: float) -> None:
+        self._deadline = deadline
+        scope = self._watching
+        if deadline < scope.deadline or (deadline > scope.deadline and not self._in_stretches):
+            scope.deadline = deadline
+
+    def _timed_out(self) -> BackendTimeout:
+        limit = self._limit()
+        return BackendTimeout(
+            limit.passed(), timeout=limit.seconds, which=limit.which, phase=self.phase
+        )
 
     async def _error_body(self, response: Any) -> bytes:
         """Return what explains an error status: what comes of it in time, within reason."""
         body = bytearray()
-        stream = aiter(response.stream)
+        decoder = _decoder(response)
+
+        def take(data: bytes) -> bool:
+            try:
+                for piece in _decoded(decoder, data):
+                    body.extend(piece)
+                    if len(body) >= MAX_ERROR_BYTES:
+                        return False
+            except ProtocolError:  # what came before it has to do
+                return False
+            return True
+
         # A scope of its own: the status says more than that its explanation did not end.
-        with anyio.CancelScope(deadline=self._scope.deadline) as scope:
+        with anyio.CancelScope(deadline=self._deadline) as scope:
             self._scope.deadline = math.inf
             try:
-                decoder = _decoder(response)
-                async for data in stream:
-                    if len(body) < MAX_ERROR_BYTES:
-                        for piece in _decoded(decoder, data):
-                            body += piece
-                            if len(body) >= MAX_ERROR_BYTES:
-                                break
-                    elif LEAVE_EARLY in response.extensions:
-                        await stream.aclose()
-                        break
-                    else:
-                        scope.cancel()
+                pump = _pump_of(response)
+                await (pump(take) if pump else _iterate(response, take, scope))
             except Exception:
                 _log.debug("the body of an error response broke off", exc_info=True)
         return bytes(body[:MAX_ERROR_BYTES])
@@ -362,6 +384,28 @@ def hide_secrets(exc: BackendError, secrets: Collection[str]) -> None:
             exc.__cause__, exc.__suppress_context__ = None, True
             break
         cause = cause.__cause__ or cause.__context__
+
+
+def _pump_of(response: Any) -> Callable[[Take], Awaitable[None]] | None:
+    """Return what hands on the body of a response on one of our connections, None for others."""
+    pump: Callable[[Take], Awaitable[None]] | None = getattr(response.stream, "pump", None)
+    return pump
+
+
+async def _iterate(response: Any, take: Take, scope: anyio.CancelScope) -> None:
+    """Hand on the body of any response, to its end or until *take* returns false.
+
+    The body as it comes, not as the library's own iterators give it: they count and decode,
+    at twice the cost for each of many small chunks, and decode without a limit.
+
+    Args:
+        response: of httpx2 or httpx.
+        take: is given bytes.
+        scope: what this is called in.
+    """
+    async for data in aiter(response.stream):
+        if not take(data):
+            scope.cancel()
 
 
 def _decoder(response: Any) -> Decompressor | None:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import httpx2
 
 from .connection import Connection, connect
-from .exchange import LEAVE_EARLY
 
 if TYPE_CHECKING:
     import ssl
@@ -153,7 +152,6 @@ class LeaseTransport(httpx2.AsyncBaseTransport):
             head.status_code,
             headers=list(head.headers),
             stream=_LeasedStream(self, connection, idle),
-            extensions={LEAVE_EARLY: True},
         )
 
     async def give_back(self, connection: Connection, idle: Idle) -> None:
@@ -195,6 +193,10 @@ class _LeasedStream(httpx2.AsyncByteStream):
         if not data:
             raise StopAsyncIteration
         return data
+
+    def pump(self, take: Callable[[bytes], bool]) -> Awaitable[None]:
+        """Hand on the body without an iteration for each piece; see `Connection.pump`."""
+        return self._connection.pump(take)
 
     async def aclose(self) -> None:
         idle, self._idle = self._idle, None

@@ -116,6 +116,7 @@ class AsyncioLoop:
         self._current_task: Callable[[object], object | None] = asyncio.current_task
         # asyncio itself keeps tasks weakly.
         self._tasks: dict[Any, Callable[[], None]] = {}
+        self._read_buffer: memoryview | None = None
 
     def on_task_end(self, task: Any, callback: Callable[[], None]) -> Callable[[], None]:
         def ended(_: object) -> None:
@@ -143,6 +144,12 @@ class AsyncioLoop:
 
     def sleeper(self) -> Sleeper:
         return _AsyncioSleeper(self.native())
+
+    def read_buffer(self, size: int) -> memoryview:
+        """Return the buffer that everything read on this loop goes through."""
+        if self._read_buffer is None:
+            self._read_buffer = memoryview(bytearray(size))
+        return self._read_buffer
 
     def is_closed(self) -> bool:
         native = self.native()

@@ -71,6 +71,8 @@ class Timeouts:
             heard: when the server was last heard of.
         """
         quiet = TimeLimit("silence", heard, silence)
+        if self is NO_TIMEOUTS:
+            return quiet
         match phase:
             case Phase.STREAMING:
                 return quiet if self.gap is None else TimeLimit("gap", heard, self.gap)

@@ -13,7 +13,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-import anyio
 import attrs
 
 from .._http.client import Clients
@@ -182,9 +181,10 @@ class ServerBackend(Backend):
         """Ask the server and feed what it answers."""
         self._tell_of_unknown(request.options)
         client = self._clients.on(reply.host)
-        asked = anyio.current_time()
+        clock = reply.host.time
+        asked = clock()
         async with client.limiter:
-            started = anyio.current_time()
+            started = clock()
             reply.queued(started - asked)
             remedied: set[str] = set()
             while True:
@@ -323,7 +323,7 @@ class _ReplySink(_Sink):
             self._reply.think(thoughts)
         if not self.begun and self._record.begun:
             self.begun = True
-            self._reply.begun(anyio.current_time() - self._started)
+            self._reply.begun(self._reply.host.time() - self._started)
         if self._record.done:
             self.complete = True
 
