@@ -1,10 +1,11 @@
 """One streamed exchange: a request out, the body of its response in, to its very end.
 
 The body is handed on as bytes to a function that neither awaits nor raises. Connections of
-ours call it where the bytes come in, so that a token wakes no task; of other clients the
-body is iterated over. Leaving the library's loop over a body early would leave its
-generators suspended, which Trio reports, so there the exchange's own scope is cancelled,
-and the next read unwinds everything from the inside. So does the end of the server's time.
+ours call it where the bytes come in, so that a token wakes nobody but its reader; of other
+clients the body is iterated over. Leaving the library's loop over a body early would leave
+its generators suspended, which Trio reports, so there the exchange's own scope is
+cancelled, and the next read unwinds everything from the inside. So does the end of the
+server's time.
 
 Whatever happens, the connection is free or closed when `exchange` returns. The client
 may be one of ours or the user's own, of httpx2 or of httpx: only what the two have in
