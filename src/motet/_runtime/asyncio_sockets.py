@@ -21,7 +21,7 @@ from anyio.abc import SocketAttribute
 
 from .bell import Bell
 from .loops import AsyncioLoop
-from .sockets import READ_BYTES, Socket, is_readable
+from .sockets import READ_BYTES, UNIX, Socket, is_readable
 
 # A server that sends faster than its replies are read is held up from here on.
 _MOST_WAITING: Final = 1024 * 1024  # bytes
@@ -52,7 +52,10 @@ class AsyncioSocket(Socket, asyncio.BufferedProtocol):
     @classmethod
     async def over(cls, raw: socket.socket, loop: AsyncioLoop) -> Self:
         """Return one over a socket that is connected, which is its own from then on."""
-        _, made = await loop.native().create_connection(lambda: cls(loop), sock=raw)
+        native: Any = loop.native()
+        is_unix = raw.family == UNIX
+        create = native.create_unix_connection if is_unix else native.create_connection
+        _, made = await create(lambda: cls(loop), sock=raw)
         return made  # type: ignore[no-any-return]
 
     # What the event loop calls.

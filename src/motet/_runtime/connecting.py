@@ -15,7 +15,7 @@ import anyio
 
 from .host import current_host
 from .loops import AsyncioLoop
-from .sockets import Socket
+from .sockets import UNIX, Socket
 
 # RFC 8305, section 5, "Connection Attempt Delay".
 _HEAD_START: Final = 0.25  # seconds
@@ -48,16 +48,18 @@ async def open_unix_socket(path: str) -> Socket:
     """Connect to a Unix socket.
 
     Raises:
-        OSError: nobody listens there.
+        OSError: nobody listens there, or the system has no such sockets.
     """
-    return await _open(Address(socket.AF_UNIX, path))
+    if UNIX is None:  # pragma: no cover - Windows only
+        raise OSError("Python has no Unix sockets on this system")
+    return await _open(Address(UNIX, path))
 
 
 async def _open(address: Address) -> Socket:
     raw = socket.socket(address.family, socket.SOCK_STREAM)
     try:
         raw.setblocking(False)
-        if address.family != socket.AF_UNIX:
+        if address.family != UNIX:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         await _reach(raw, address.place)
         loop = current_host().loop
@@ -80,7 +82,7 @@ async def _reach(raw: socket.socket, place: Any) -> None:
         # Linux connects to the machine itself during the call, and only the next one says so.
         code = raw.connect_ex(place)
     while code in _UNDER_WAY:
-        if raw.family == socket.AF_UNIX:
+        if raw.family == UNIX:
             await anyio.sleep(_FULL_QUEUE_PAUSE)
         else:
             await anyio.wait_writable(raw)

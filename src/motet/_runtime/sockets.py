@@ -5,6 +5,7 @@ names a function once and sleeps until the end, instead of waking up for every t
 Each event loop has a class of its own, in a module that is imported where that loop runs.
 """
 
+import socket
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Final
@@ -13,6 +14,9 @@ from anyio.abc import ByteStream
 
 # As much as the kernel has, within reason: the pieces of a reply are small.
 READ_BYTES: Final = 65536
+
+# The family of Unix sockets, which Python on Windows does not know.
+UNIX: Final = getattr(socket, "AF_UNIX", None)
 
 
 class Socket(ByteStream):
