@@ -255,8 +255,6 @@ async def test_a_process_that_fails_says_why(
 async def test_giving_up_stops_the_process_that_compares() -> None:
     pytest.importorskip("math_verify")
     strategy = MajorityVotingStrategyForMath(number_of_samples=2)
-    # The process is there before it is given up: uvloop loses one that is cancelled while it starts.
-    await strategy.compare(["0.5", "0.7"])
     with anyio.fail_after(60), anyio.move_on_after(0.2) as scope:
         await strategy.compare(["10^{10^{10^{10}}}", "10^{10^{10^{10}}}+1"])
     assert scope.cancelled_caught

@@ -14,12 +14,11 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
-from subprocess import PIPE, CalledProcessError
 from typing import Any, Final
 
-import anyio
 import anyio.to_thread
 
+from ..._runtime.processes import run_program
 from ..extras import import_extra, require_extra
 from .base import Requirements
 from .voting import Candidates, VotingStrategy
@@ -163,12 +162,11 @@ async def _compare_math(task: dict[str, Any]) -> set[tuple[int, int]]:
     """Return which texts mean the same, as pairs of indices, the smaller first."""
     # -P: the folder of the program is ours and not one to import from.
     command = [sys.executable, "-P", "-W", "ignore", str(_MATH_PROGRAM)]
-    try:
-        done = await anyio.run_process(command, input=json.dumps(task).encode(), stderr=PIPE)
-    except CalledProcessError as exc:
-        said = (exc.stderr or b"").decode(errors="replace").strip()
-        raise RuntimeError(f"the process that compares mathematics failed: {said}") from exc
-    return {(one, other) for one, other in json.loads(done.stdout)}
+    ended = await run_program(command, json.dumps(task).encode())
+    if ended.status:
+        said = ended.errors.decode(errors="replace").strip()
+        raise RuntimeError(f"the process that compares mathematics failed: {said}")
+    return {(one, other) for one, other in json.loads(ended.output)}
 
 
 def _rouge_scorer() -> Any:
