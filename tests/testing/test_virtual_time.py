@@ -194,6 +194,21 @@ def test_patience_does_not_hold_up_the_clock_for_good(loop: Loop) -> None:
     assert run_on_virtual_time(wait, backend=loop, patience=0.001) == HOUR
 
 
+def test_a_thread_that_is_at_work_when_the_loop_ends_is_waited_for() -> None:
+    done: list[str] = []
+
+    def work() -> None:
+        _work()
+        done.append("all")
+
+    async def leave_it() -> None:
+        asyncio.get_running_loop().run_in_executor(None, work)
+
+    with asyncio.Runner(loop_factory=VirtualEventLoop) as runner:
+        runner.run(leave_it())
+    assert done == ["all"]
+
+
 def test_asyncio_programs_can_use_the_loop_alone() -> None:
     async def wait() -> float:
         async with asyncio.timeout(2 * HOUR):
