@@ -127,7 +127,6 @@ class Exchange:
         self._scope = anyio.CancelScope()
         self._watching = self._scope  # the scope that ends when the server's time does
         self._deadline = math.inf  # when that is, as far as is known now
-        self._in_stretches = False  # see `_read`
         self.phase = Phase.CONNECTING
         self._failure: BaseException | None = None
 
@@ -198,7 +197,7 @@ class Exchange:
         # loop a timer each time. A read of ours can be taken up again where it was given up: so
         # the deadline stays, and when it has passed, another stretch goes on to where the
         # limit is by then.
-        self._scope.deadline, self._in_stretches = math.inf, True
+        self._scope.deadline = math.inf
         while True:
             with anyio.CancelScope(deadline=self._deadline) as self._watching:
                 await pump(take)
@@ -265,7 +264,8 @@ class Exchange:
     def _give_until(self, deadline: float) -> None:
         self._deadline = deadline
         scope = self._watching
-        if deadline < scope.deadline or (deadline > scope.deadline and not self._in_stretches):
+        follows = scope is self._scope  # and is no stretch, see `_read`
+        if deadline < scope.deadline or (follows and deadline > scope.deadline):
             scope.deadline = deadline
 
     def _timed_out(self) -> BackendTimeout:
