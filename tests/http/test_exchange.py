@@ -15,9 +15,9 @@ from motet._http.exchange import (
     MAX_ERROR_BYTES,
     Exchange,
     Sink,
-    Take,
     retry_after,
 )
+from motet._runtime.sockets import Take
 from motet._values.errors import (
     BackendError,
     BackendTimeout,

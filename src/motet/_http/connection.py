@@ -28,11 +28,11 @@ from .._wire.chunked import ChunkedDecoder
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterable, Callable
+    from collections.abc import AsyncIterable
 
     from anyio.abc import ByteStream
 
-    from .._runtime.sockets import Socket
+    from .._runtime.sockets import Socket, Take
 
 # Status line and headers together; what is longer is hostile.
 MAX_HEADER_BYTES: Final = 64 * 1024
@@ -162,14 +162,14 @@ class Connection:
                 return payload
         return b""
 
-    async def pump(self, take: Callable[[bytes], bool]) -> None:
+    async def pump(self, take: Take) -> None:
         """Hand on the body, piece by piece, to its end or until *take* returns false.
 
         Where nothing but the socket lies below, *take* is called as the bytes come in, and
         the task that called this sleeps until the end.
 
         Args:
-            take: is given bytes; neither waits nor raises.
+            take: is given the payload.
 
         Raises:
             httpx2.TransportError, ProtocolError: as `read`, after what came before it.

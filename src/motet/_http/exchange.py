@@ -26,6 +26,7 @@ from typing import Any, Final
 
 import anyio
 
+from .._runtime.sockets import Take
 from .._values.errors import (
     BackendError,
     BackendTimeout,
@@ -60,9 +61,6 @@ _DECIMAL: Final = r"[0-9]{1,12}(\.[0-9]{1,12})?"
 # What the libraries call the steps of a request, in their traces.
 _CONNECTED: Final = ("connection.connect_tcp.complete", "connection.connect_unix_socket.complete")
 _SENT: Final = "http11.send_request_body.complete"
-
-# Takes the next bytes of a body and tells whether more are wanted; neither waits nor raises.
-Take = Callable[[bytes], bool]
 
 # Sends a body, with extensions for the request, and returns a response of httpx2 or httpx.
 Send = Callable[[bytes, dict[str, Any]], Awaitable[Any]]

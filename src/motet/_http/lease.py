@@ -21,6 +21,8 @@ from .connection import Connection, connect
 if TYPE_CHECKING:
     import ssl
 
+    from .._runtime.sockets import Take
+
     Idle = list[Connection]
     # The hook that httpx2's own transport calls at each step; of these, two are made here.
     Trace = Callable[[str, Mapping[str, object]], Awaitable[None]]
@@ -194,7 +196,7 @@ class _LeasedStream(httpx2.AsyncByteStream):
             raise StopAsyncIteration
         return data
 
-    def pump(self, take: Callable[[bytes], bool]) -> Awaitable[None]:
+    def pump(self, take: Take) -> Awaitable[None]:
         """Hand on the body without an iteration for each piece; see `Connection.pump`."""
         return self._connection.pump(take)
 

@@ -21,7 +21,7 @@ from anyio.abc import SocketAttribute
 
 from .bell import Bell
 from .loops import AsyncioLoop
-from .sockets import READ_BYTES, UNIX, Socket, is_readable
+from .sockets import READ_BYTES, UNIX, Socket, Take, is_readable
 
 # A server that sends faster than its replies are read is held up from here on.
 _MOST_WAITING: Final = 1024 * 1024  # bytes
@@ -38,7 +38,7 @@ class AsyncioSocket(Socket, asyncio.BufferedProtocol):
         self._transport: Any = None
         # All sockets of the loop share it: it asks for it, reads and says so in one go.
         self._buffer = loop.read_buffer(READ_BYTES)
-        self._take: Callable[[bytes], bool] | None = None
+        self._take: Take | None = None
         self._arrived: deque[bytes] = deque()
         self._waiting = 0  # bytes
         self._is_held = False  # the transport does not read
@@ -124,7 +124,7 @@ class AsyncioSocket(Socket, asyncio.BufferedProtocol):
             data = data[:max_bytes]
         return data
 
-    async def pump(self, take: Callable[[bytes], bool]) -> None:
+    async def pump(self, take: Take) -> None:
         """Hand on what arrives, as it arrives, until *take* returns false."""
         await anyio.lowlevel.checkpoint_if_cancelled()
         while self._arrived and not self._closed:

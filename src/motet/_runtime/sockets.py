@@ -12,6 +12,9 @@ from typing import Final
 
 from anyio.abc import ByteStream
 
+# Takes the bytes that have arrived and tells whether more are wanted; neither waits nor raises.
+Take = Callable[[bytes], bool]
+
 # As much as the kernel has, within reason: the pieces of a reply are small.
 READ_BYTES: Final = 65536
 
@@ -23,13 +26,13 @@ class Socket(ByteStream):
     """A connected socket; one task reads it and one writes."""
 
     @abstractmethod
-    async def pump(self, take: Callable[[bytes], bool]) -> None:
+    async def pump(self, take: Take) -> None:
         """Hand on what arrives, as it arrives, until *take* returns false.
 
         A cancellation loses nothing: what *take* was not given is there for the next read.
 
         Args:
-            take: is given bytes; neither waits nor raises. On asyncio no task is around it.
+            take: is given what arrives. On asyncio no task is around it.
 
         Raises:
             anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError: as

@@ -13,7 +13,7 @@ import anyio.lowlevel
 import trio
 from anyio.abc import SocketAttribute
 
-from .sockets import READ_BYTES, Socket, is_readable
+from .sockets import READ_BYTES, Socket, Take, is_readable
 
 
 class TrioSocket(Socket):
@@ -37,7 +37,7 @@ class TrioSocket(Socket):
         await self.pump(take, max_bytes)
         return came[0]
 
-    async def pump(self, take: Callable[[bytes], bool], most: int = READ_BYTES) -> None:
+    async def pump(self, take: Take, most: int = READ_BYTES) -> None:
         """Hand on what arrives, *most* bytes at once, until *take* returns false."""
         # No coroutine stands between this and the wait: one would be made for every token.
         raw, wait_readable = self._raw, trio.lowlevel.wait_readable
