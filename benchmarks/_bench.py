@@ -107,6 +107,7 @@ class Bench:
         rounds: int,
         where: Callable[[Key], bool] = lambda key: True,
         fresh: bool = False,
+        into: Samples | None = None,
         **params: Param,
     ) -> Samples:
         """Take samples of all contenders on all loops, interleaved.
@@ -118,9 +119,10 @@ class Bench:
             rounds: samples of each pair of contender and loop.
             where: which pairs of contender and loop take part.
             fresh: a new process for each sample, for what looks at memory.
+            into: what was collected before, to go on with; who failed there is not asked again.
             params: what the `sample` function wants to know.
         """
-        samples = Samples()
+        samples = Samples() if into is None else into
         tedious: set[Key] = set()
         for round_number in range(rounds):
             for key in filter(where, self._keys()):

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import statistics
 import time
+from functools import partial
 from typing import Final
 
 import anyio
 
 import motet
+from motet.testing import ModelServer, Stall, serve_in_thread
 from motet.testing import Reply as Answer
-from motet.testing import Stall, serve_in_thread
 
 CALLS: Final = 50
 DELAY: Final = 0.05  # seconds
@@ -36,6 +37,10 @@ async def _take(backend: motet.Backend) -> tuple[float, float]:
         async for _ in thunk:
             first = first or time.monotonic()
     return first, time.monotonic() - began
+
+
+def _more_hang_ups(server: ModelServer, than: int) -> bool:
+    return len(server.hang_ups) > than
 
 
 async def _measure(loop: str) -> None:
@@ -57,7 +62,7 @@ async def _measure(loop: str) -> None:
                 if len(stalled.replies) == before:
                     continue  # a balance asked the other one
                 with anyio.fail_after(10):
-                    await stalled.wait_until(lambda seen=before: len(stalled.hang_ups) > seen)
+                    await stalled.wait_until(partial(_more_hang_ups, stalled, before))
                 loser = stalled.hang_ups[-1]
                 assert loser.ended_at is not None
                 given_up = begun if name == "hedge" else loser.arrived_at + DELAY
