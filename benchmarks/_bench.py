@@ -107,18 +107,18 @@ class Bench:
         rounds: int,
         where: Callable[[Key], bool] = lambda key: True,
         fresh: bool = False,
+        patience: float = PATIENCE,
         into: Samples | None = None,
         **params: Param,
     ) -> Samples:
         """Take samples of all contenders on all loops, interleaved.
-
-        Who takes longer than `PATIENCE` for one sample is not asked for another.
 
         Args:
             measure: the name of the module that has the `sample` function.
             rounds: samples of each pair of contender and loop.
             where: which pairs of contender and loop take part.
             fresh: a new process for each sample, for what looks at memory.
+            patience: who takes longer for one sample is not asked for another, seconds.
             into: what was collected before, to go on with; who failed there is not asked again.
             params: what the `sample` function wants to know.
         """
@@ -136,7 +136,7 @@ class Bench:
                 except SampleFailed as exc:
                     samples.failed[key] = str(exc)
                     samples.taken.pop(key)
-                if time.monotonic() - start > PATIENCE:
+                if time.monotonic() - start > patience:
                     tedious.add(key)
         _tell("")
         return samples
