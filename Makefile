@@ -24,7 +24,7 @@ DEMO_ARGS = $(if $(BACKEND),--backend '$(BACKEND)') $(if $(MODEL),--model '$(MOD
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: fuzz help demo test coverage test-all-pythons check lint types layers scripts bench plugin-matrix docs clean
+.PHONY: fuzz help demo test coverage test-all-pythons check lint types layers scripts bench plugin-matrix real-servers transformers-serve docs clean
 
 help:  ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-24s %s\n", $$1, $$2 }'
@@ -87,9 +87,21 @@ plugin-matrix: $(VENV)/.test-installed  ## try the pytest plugin with pytest 8 a
 	$(BIN)/python tests/outside/matrix.py
 
 # Not of the tests: the packages are large, and a real server takes its time.
-real-servers: $(VENV)/.test-installed  ## try the backends on real model servers, which it installs; ARGS="-k cancel"
+real-servers: $(VENV)/.test-installed  ## try the OpenAI backend on llama.cpp's own server, which it installs; ARGS="-k cancel"
 	@$(PIP_INSTALL) xllamacpp gguf
-	MOTET_REAL_SERVERS=1 $(BIN)/python -m pytest -n0 -s tests/real_servers $(ARGS)
+	@MOTET_REAL_SERVERS=llama_cpp $(BIN)/python -m pytest -n0 -s $(addprefix tests/real_servers/test_,any_server.py llama_cpp.py) $(ARGS)
+
+# In an environment of its own: PyTorch is larger than all the rest, and only the server needs it.
+TRANSFORMERS := .venv-transformers
+
+transformers-serve: $(VENV)/.test-installed $(TRANSFORMERS)/.installed  ## the same on `transformers serve`, with PyTorch
+	@MOTET_REAL_SERVERS=transformers MOTET_TRANSFORMERS=$(abspath $(TRANSFORMERS)/bin) \
+		$(BIN)/python -m pytest -n0 -s $(addprefix tests/real_servers/test_,any_server.py transformers.py) $(ARGS)
+
+$(TRANSFORMERS)/.installed: constraints.txt
+	@$(PYTHON) -m venv $(TRANSFORMERS)
+	@$(TRANSFORMERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch 'transformers[serving]'
+	@touch $@
 
 # In an environment of its own: atheris is of no use to the tests and builds for few Pythons.
 FUZZ := .venv-fuzz
@@ -114,7 +126,7 @@ docs:  ## list the pages of the documentation; they are plain Markdown
 	@ls $(wildcard README.md compat/README.md docs/*.md)
 
 clean:  ## remove what the other targets made
-	rm -rf .venv .venv-3.* .venv-fuzz .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-3.* .venv-fuzz .venv-transformers .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	rm -rf build dist compat/build compat/dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -7,7 +7,7 @@ from loops import anyio_backend as anyio_backend
 
 # Checked by mypy, never run.
 collect_ignore = ["typing"]
-# They need packages that are not the tests' own; `make real-servers` runs them.
+# They need packages that are not the tests' own; `make real-servers` and `make transformers-serve` run them.
 if "MOTET_REAL_SERVERS" not in os.environ:
     collect_ignore.append("real_servers")
 

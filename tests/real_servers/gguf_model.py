@@ -1,9 +1,6 @@
 """
 A language model of some hundred kilobytes with random weights, written as a GGUF file.
 
-It babbles, at the speed of a server and not of a model, and almost never ends by itself. The
-words have no meaning; what a server does with tokens, slots and connections is real.
-
 Reference: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
@@ -13,6 +10,8 @@ from typing import Final
 import gguf
 import numpy as np
 
+from .babble import TEMPLATE, WORDS
+
 _LAYERS: Final = 2
 _WIDTH: Final = 64
 _HEADS: Final = 4
@@ -21,14 +20,8 @@ _CONTEXT: Final = 65_536
 # The larger, the more certainly the next token is a word and not a byte or the end.
 _WORD_WEIGHT: Final = 4.0
 
-_SYLLABLES: Final = ["ba", "de", "fi", "go", "lu", "ma", "ne", "pi", "ro", "su", "ta", "ve"]
-# Nothing comes before the reply: what does, llama.cpp holds against the grammar of a format.
-_TEMPLATE: Final = (
-    "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}"
-)
 
-
-def write_tiny_model(path: Path, *, seed: int = 0) -> None:
+def write_gguf_model(path: Path, *, seed: int = 0) -> None:
     """Write the model; the same *seed* gives the same weights."""
     random = np.random.default_rng(seed)
     writer = gguf.GGUFWriter(str(path), "llama")
@@ -75,7 +68,7 @@ def _add_vocabulary(writer: gguf.GGUFWriter) -> np.ndarray:
     types = gguf.TokenType
     tokens = [("<unk>", types.UNKNOWN), ("<s>", types.CONTROL), ("</s>", types.CONTROL)]
     tokens += [(f"<0x{byte:02X}>", types.BYTE) for byte in range(256)]
-    tokens += [("▁" + a + b, types.NORMAL) for a in _SYLLABLES for b in _SYLLABLES]
+    tokens += [("▁" + word, types.NORMAL) for word in WORDS]
     tokens += [(chr(each), types.NORMAL) for each in range(33, 127)]
     writer.add_tokenizer_model("llama")
     writer.add_token_list([text for text, _ in tokens])
@@ -84,5 +77,5 @@ def _add_vocabulary(writer: gguf.GGUFWriter) -> np.ndarray:
     writer.add_unk_token_id(0)
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
-    writer.add_chat_template(_TEMPLATE)
+    writer.add_chat_template(TEMPLATE)
     return np.array([text.startswith("▁") for text, _ in tokens], np.float32)
