@@ -89,14 +89,16 @@ plugin-matrix: $(VENV)/.test-installed  ## try the pytest plugin with pytest 8 a
 # Not of the tests: the packages are large, and a real server takes its time.
 real-servers: $(VENV)/.test-installed  ## try the OpenAI backend on llama.cpp's own server, which it installs; ARGS="-k cancel"
 	@$(PIP_INSTALL) xllamacpp gguf
-	@MOTET_REAL_SERVERS=llama_cpp $(BIN)/python -m pytest -n0 -s $(addprefix tests/real_servers/test_,any_server.py llama_cpp.py) $(ARGS)
+	@MOTET_REAL_SERVERS=llama_cpp $(BIN)/python -m pytest -n0 -s \
+		tests/real_servers/test_any_server.py tests/real_servers/test_llama_cpp.py $(ARGS)
 
 # In an environment of its own: PyTorch is larger than all the rest, and only the server needs it.
 TRANSFORMERS := .venv-transformers
 
 transformers-serve: $(VENV)/.test-installed $(TRANSFORMERS)/.installed  ## the same on `transformers serve`, with PyTorch
 	@MOTET_REAL_SERVERS=transformers MOTET_TRANSFORMERS=$(abspath $(TRANSFORMERS)/bin) \
-		$(BIN)/python -m pytest -n0 -s $(addprefix tests/real_servers/test_,any_server.py transformers.py) $(ARGS)
+		$(BIN)/python -m pytest -n0 -s \
+		tests/real_servers/test_any_server.py tests/real_servers/test_transformers.py $(ARGS)
 
 $(TRANSFORMERS)/.installed: constraints.txt
 	@$(PYTHON) -m venv $(TRANSFORMERS)

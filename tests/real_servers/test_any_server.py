@@ -71,7 +71,7 @@ async def test_a_session_that_is_left_stops_all_of_its_replies(
             await m.ainstruct("Say a lot.", model_options=LONG)
         await server.wait_for(server.slots)
     idle = await server.wait_for(0)
-    tell(f"{server.slots} replies left behind", f"free {idle * 1e3:.0f} ms on")
+    tell(f"replies left behind on every slot ({server.slots})", f"free {idle * 1e3:.0f} ms on")
 
 
 async def test_fifty_calls_at_once(server: RealServer, tell: Tell) -> None:
@@ -101,10 +101,7 @@ async def test_fifty_calls_that_are_given_up_leave_nothing_running(
             await wait_for_all_mots(thunks)
         given_up = time.perf_counter() - began
         idle = await server.wait_for(0)
-        tell(
-            "50 calls given up",
-            f"after {given_up:.2f} s, free {idle * 1e3:.0f} ms on",
-        )
+        tell("50 calls given up", f"after {given_up:.2f} s, free {idle * 1e3:.0f} ms on")
 
 
 async def test_texts_are_continued(server: RealServer) -> None:
