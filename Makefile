@@ -92,6 +92,13 @@ real-servers: $(VENV)/.test-installed  ## try the OpenAI backend on llama.cpp's 
 	@MOTET_REAL_SERVERS=llama_cpp $(BIN)/python -m pytest -n0 -s \
 		tests/real_servers/test_any_server.py tests/real_servers/test_llama_cpp.py $(ARGS)
 
+# Where the target is a file in it; the argument is what to install.
+define fill_a_new_environment
+@$(PYTHON) -m venv $(@D)
+@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(1)
+@touch $@
+endef
+
 # In an environment of its own: PyTorch is larger than all the rest, and only the server needs it.
 TRANSFORMERS := .venv-transformers
 
@@ -101,9 +108,7 @@ transformers-serve: $(VENV)/.test-installed $(TRANSFORMERS)/.installed  ## the s
 		tests/real_servers/test_any_server.py tests/real_servers/test_transformers.py $(ARGS)
 
 $(TRANSFORMERS)/.installed: constraints.txt
-	@$(PYTHON) -m venv $(TRANSFORMERS)
-	@$(TRANSFORMERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch 'transformers[serving]'
-	@touch $@
+	$(call fill_a_new_environment,torch 'transformers[serving]')
 
 # In an environment of its own: atheris is of no use to the tests and builds for few Pythons.
 FUZZ := .venv-fuzz
@@ -120,9 +125,7 @@ fuzz: $(FUZZ)/.installed  ## fuzz the parsers with atheris; SECONDS=600 TARGETS=
 	done
 
 $(FUZZ)/.installed: pyproject.toml constraints.txt
-	@$(PYTHON) -m venv $(FUZZ)
-	@$(FUZZ)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt atheris -e '.[httpx]'
-	@touch $@
+	$(call fill_a_new_environment,atheris -e '.[httpx]')
 
 docs:  ## list the pages of the documentation; they are plain Markdown
 	@ls $(wildcard README.md compat/README.md docs/*.md)
