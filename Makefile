@@ -27,7 +27,7 @@ DEMO_ARGS = $(if $(BACKEND),--backend '$(BACKEND)') $(if $(MODEL),--model '$(MOD
 .PHONY: fuzz help demo test coverage test-all-pythons check lint types layers scripts bench plugin-matrix real-servers transformers-serve docs clean
 
 help:  ## print this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-24s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-26s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/.run-installed  ## run the demo; LOOP=trio BACKEND=ollama MODEL=... LIMIT=8, or ARGS="--loop trio"
 	@$(BIN)/motet demo $(DEMO_ARGS)

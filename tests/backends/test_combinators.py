@@ -116,6 +116,41 @@ async def test_each_has_its_own_options_and_retries_and_the_whole_has_some_too()
     assert second.requests[0].options[ModelOption.TEMPERATURE] == 0
 
 
+async def test_a_backends_own_option_for_retries_counts_in_a_combination_too() -> None:
+    policy = RetryPolicy(retries=1, jitter=0)
+    only = ScriptedBackend(
+        [ConnectionLost("x"), "Yes."], model_options={ModelOption.RETRIES: policy}
+    )
+    thunk = await ask(FallbackBackend([only]))
+    assert (thunk.value, len(only.requests)) == ("Yes.", 2)
+
+
+async def test_a_call_may_use_the_names_of_any_of_the_backends() -> None:
+    combined = FallbackBackend(
+        [motet.OllamaModelBackend("m"), motet.OpenAIBackend("m", base_url="http://127.0.0.1:1/v1")],
+        model_options={"num_predict": 100, ModelOption.SEED: 1},
+    )
+    assert combined.model_options == {ModelOption.MAX_NEW_TOKENS: 100, ModelOption.SEED: 1}
+    assert combined.normalised({"max_completion_tokens": 5, "seed": 9, "stream": True}) == {
+        ModelOption.MAX_NEW_TOKENS: 5,
+        ModelOption.SEED: 9,
+        ModelOption.STREAM: True,
+    }
+    with pytest.raises(TypeError, match="MAX_NEW_TOKENS"):
+        combined.normalised({"num_predict": "many"})
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+async def test_a_combination_does_not_share_limits_with_its_backends(depth: int) -> None:
+    limits = motet.Limits(max_in_flight=4)
+    inner: Backend = ScriptedBackend(["Yes."], limits=limits)
+    for _ in range(depth - 1):
+        inner = FallbackBackend([inner])
+    with pytest.raises(ValueError, match="would wait for itself"):
+        FallbackBackend([inner], limits=limits)
+    assert FallbackBackend([inner], limits=motet.Limits(max_in_flight=4)).limits is not limits
+
+
 async def test_a_reply_without_text_is_an_answer() -> None:
     thunk = await ask(
         FallbackBackend([scripted(1, Finish(finish_reason="length")), scripted("No.")])

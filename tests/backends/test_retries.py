@@ -126,6 +126,18 @@ async def test_a_wait_that_does_not_fit_before_the_callers_deadline_is_not_begun
     assert anyio.current_time() - began < 1
 
 
+async def test_the_callers_deadline_is_known_to_the_attempts_of_a_strategy() -> None:
+    backend = ScriptedBackend([StatusError("x", status=503, retry_after=7.0)], retries=2)
+    began = anyio.current_time()
+    async with motet.open_session(backend) as m:
+        with (
+            anyio.fail_after(5),
+            pytest.raises(StatusError, match=r"7 s does not fit into the 5 s"),
+        ):
+            await m.ainstruct("go", requirements=["be short"], await_result=True)
+    assert anyio.current_time() - began < 1
+
+
 async def test_a_policy_may_have_a_time_limit_of_its_own() -> None:
     policy = RetryPolicy(retries=9, first_wait=1, longest_wait=1, jitter=0, timeout=2.5)
     backend = ScriptedBackend([lost()] * 9, retries=policy)

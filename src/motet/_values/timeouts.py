@@ -115,8 +115,8 @@ _PASSED: Final = {
     + _ADVICE.format("headers"),
     "first_token": "no token came within {} s of the request" + _ADVICE.format("first_token"),
     "gap": "nothing came for {} s in the middle of the reply" + _ADVICE.format("gap"),
-    "silence": "the server was silent for {} s; set ModelOption.STREAM_TIMEOUT to a larger value, "
-    "or to None for no limit",
+    "silence": "the server was silent for {} s; the smaller of ModelOption.STREAM_TIMEOUT and of the "
+    "backend's timeout= counts: set both to more seconds, or to None for no limit",
 }
 
 

@@ -14,7 +14,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-import anyio
 import attrs
 
 from .._http.limits import Limits
@@ -23,6 +22,7 @@ from .._language.context import SimpleContext
 from .._language.formatter import TemplateFormatter
 from .._language.schema import json_schema
 from .._language.tools.table import Tool, matched_calls, tools_of_components, tools_of_options
+from .._runtime.deadlines import callers_deadline
 from .._runtime.host import current_host
 from .._thunk.fanout import check_mots, wait_for_all_mots
 from .._thunk.generation import DEFAULT_LINGER, Generation
@@ -327,7 +327,7 @@ class Backend(ABC):
         tools = tools_of_options(options.get(ModelOption.TOOLS)) if tool_calls else None
         policy = options.get(ModelOption.RETRIES, self.retries) or NO_RETRIES
         # The generation has a task of its own, in which the caller's deadline is not seen.
-        deadline = anyio.current_effective_deadline() if policy.retries else math.inf
+        deadline = callers_deadline(host) if policy.retries else math.inf
         call = _Call(
             self, action, ctx, needed, heard, options, format, schema, tools, raw, policy, deadline
         )

@@ -11,7 +11,7 @@ Which backends are asked, and when, is the matter of the combinators.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
 import anyio
@@ -19,6 +19,7 @@ import attrs
 
 from .._values.errors import BackendError, BackendTimeout, Phase
 from .._values.options import DEFAULT_STREAM_TIMEOUT, ModelOption
+from .._values.retries import NO_RETRIES
 from .attempts import reply_with_retries
 from .base import Backend, Reply, Request
 
@@ -126,7 +127,11 @@ class CombinedBackend(Backend):
         model_options: options for every call. Those of each backend come below them.
         retries: whether and when all of it is tried again; each backend has its own retries
             below that.
-        limits: for the calls of all together; each backend has its own limits below that.
+        limits: for the calls of all together; each backend has its own limits below that,
+            which are others.
+
+    Raises:
+        TypeError, ValueError: *backends* are none, or an argument makes no sense.
     """
 
     takes_raw_prompts: ClassVar[bool] = True
@@ -146,6 +151,12 @@ class CombinedBackend(Backend):
                 raise TypeError(f"backends should be backends, and one of them is {backend!r}")
         if not asked:
             raise ValueError("backends should be at least one backend, and there is none")
+        if limits is not None and any(limits is each for each in _limits_of(asked)):
+            # The place that the combination holds is one that its backends wait for.
+            raise ValueError(
+                "limits are also those of one of the backends, so a call would wait for itself; "
+                "give them to the combination or to its backends, not to both"
+            )
         self.backends: Final = asked
         super().__init__(
             asked[0].model_id,
@@ -154,6 +165,16 @@ class CombinedBackend(Backend):
             retries=retries,
             limits=limits,
         )
+
+    def normalised(self, model_options: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Return options under the names of `ModelOption`; the names of each backend are known.
+
+        Raises:
+            TypeError, ValueError: names the option and what is wrong with it.
+        """
+        for backend in self.backends:
+            model_options = backend.normalised(model_options)
+        return dict(model_options or {})
 
     def to_messages(self, entries: Sequence[Any]) -> Sequence[ChatMessage]:
         """Return the entries of a conversation as messages, as the first backend does."""
@@ -166,6 +187,15 @@ class CombinedBackend(Backend):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({list(self.backends)!r})"
+
+
+def _limits_of(backends: Iterable[Backend]) -> Iterator[Limits]:
+    """Return the limits of backends, and of those that they are made of."""
+    for backend in backends:
+        if backend.limits is not None:
+            yield backend.limits
+        if isinstance(backend, CombinedBackend):
+            yield from _limits_of(backend.backends)
 
 
 async def ask_branch(request: Request, branch: Branch, backend: Backend) -> None:
@@ -183,7 +213,9 @@ async def ask_branch(request: Request, branch: Branch, backend: Backend) -> None
         options=options,
         silence_timeout=options.get(ModelOption.STREAM_TIMEOUT, DEFAULT_STREAM_TIMEOUT),
     )
-    await reply_with_retries(backend, own, branch, backend.retries)
+    # Not those of the call: they are for all of it.
+    retries = backend.model_options.get(ModelOption.RETRIES, backend.retries) or NO_RETRIES
+    await reply_with_retries(backend, own, branch, retries)
     branch.complete()
 
 

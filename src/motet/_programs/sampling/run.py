@@ -14,6 +14,7 @@ import attrs
 from ..._language.component import unfinished_parts
 from ..._language.context import Context
 from ..._language.schema import json_schema
+from ..._runtime.deadlines import deadline_for_new_tasks
 from ..._runtime.host import current_host
 from ..._thunk.fanout import check_mots
 from ..._thunk.filling import show_facts
@@ -85,13 +86,15 @@ def begin_sampled(
     json_schema(format)
     check_mots([*unfinished_parts(action), *ctx.awaited()])
     job = _Job(backend, action, ctx, strategy, requirements, format, model_options, tool_calls)
-    generation = Generation(job.produce, host=current_host(), owner=owner, linger=linger)
+    host = current_host()
+    generation = Generation(job.produce, host=host, owner=owner, linger=linger)
     thunk = job.thunk = ModelOutputThunk.pending(generation)
     thunk.action, thunk.context, thunk.model_options = action, ctx, options
     thunk.generation.model = backend.model_id
     thunk.generation.provider = backend.provider
     thunk.generation.streaming = bool(options.get(ModelOption.STREAM))
-    generation.start()
+    with deadline_for_new_tasks(host):
+        generation.start()
     return thunk
 
 
