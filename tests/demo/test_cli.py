@@ -76,7 +76,7 @@ def test_the_help_names_every_option_and_exit_code(capsys: pytest.CaptureFixture
         (["--tps", "fast"], "'fast' is no number above 0"),
         (["--loop", "curio"], "invalid choice: 'curio'"),
         (["--json=yes"], "ignored explicit argument"),
-        (["--lim", "3"], "unrecognized arguments"),
+        (["--lim", "3"], "motet demo: error: unrecognized arguments: --lim 3"),
         (["--input", "no-such-file.csv"], "cannot read no-such-file.csv: No such file"),
         (["reviews.csv"], "unrecognized arguments: reviews.csv"),
     ],

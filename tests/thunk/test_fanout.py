@@ -181,7 +181,7 @@ async def test_a_quorum_is_a_whole_number(k: Any) -> None:
 
 async def test_a_quorum_of_more_than_there_are_is_refused_at_once() -> None:
     reply = Reply()
-    with pytest.raises(ValueError, match="mots has 1"):
+    with pytest.raises(ValueError, match="mots should be at least 2, and their number is 1"):
         await wait_for_quorum([reply.thunk], 2)
     assert interest(reply.thunk) == 0
 

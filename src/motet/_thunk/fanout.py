@@ -341,7 +341,7 @@ async def _first(
 ) -> list[ModelOutputThunk[S]] | _Shortfall:
     asked = check_mots(mots)
     if wanted > len(asked):
-        raise ValueError(f"mots has {len(asked)} thunks, and at least {wanted} are needed")
+        raise ValueError(f"mots should be at least {wanted}, and their number is {len(asked)}")
     good: list[ModelOutputThunk[S]] = []
     errors: list[Exception] = []
     misfits = 0
