@@ -12,7 +12,7 @@ import httpx2
 import pytest
 import trustme
 
-from backends.raw import Handler, Visit, answers, chunked, raw_server
+from backends.raw import Handler, Visit, answers, chunked, raw_server, whole
 from motet import (
     BackendUnavailable,
     CBlock,
@@ -89,6 +89,19 @@ async def test_backends_with_one_ssl_context_share_their_connections(authority: 
         assert shared_transport(current_host(), route).idle == 1
         await ollama(server.url, ssl_context=context).close_idle()
         assert await ask(ollama(server.url, ssl_context=trusting(authority))) == "hi"
+        assert len(server.visits) == 2
+
+
+@pytest.mark.anyio
+async def test_what_follows_a_reply_in_tls_is_never_the_next_reply(authority: trustme.CA) -> None:
+    # As long as a record of TLS, so that what follows is in another, and comes with it.
+    padding = 16 * 1024 - len(whole(LINE + LAST, b"X-Padding: "))
+    first = whole(LINE + LAST, b"X-Padding: " + b"x" * padding)
+    smuggling = answers(first + whole(LINE.replace(b"hi", b"smuggled") + LAST))
+    context = trusting(authority)
+    async with raw_server(smuggling, replies, tls=server_side(authority)) as server:
+        for _ in range(2):
+            assert await ask(ollama(server.url, ssl_context=context)) == "hi"
         assert len(server.visits) == 2
 
 

@@ -1,14 +1,17 @@
 """The mocks of HTTP libraries that users' tests have work with their own clients."""
 
+import gzip
 import json
 from typing import Any
 
 import anyio
 import httpx
+import httpx2
 import pytest
 import respx
 
-from motet import BackendUnavailable, CBlock, ConnectionLost, SimpleContext
+from backends.raw import OK, answers, raw_server, whole
+from motet import BackendUnavailable, CBlock, ConnectionLost, SimpleContext, StatusError
 from motet.backends import Backend, OllamaModelBackend, OpenAIBackend
 
 pytestmark = pytest.mark.anyio
@@ -37,6 +40,32 @@ async def test_respx_answers_for_a_server_that_is_not_there(protocol: str) -> No
         route = mock.post(path).respond(200, content=body)
         assert await ask(make("m", base_url="http://nowhere.example", http_client=http)) == "Hello."
         assert json.loads(route.calls.last.request.content)["model"] == "m"
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_a_hook_may_read_the_reply(protocol: str, library: Any) -> None:
+    make, _, body = PROTOCOLS[protocol]
+    read: list[bytes] = []
+
+    async def log(response: Any) -> None:
+        read.append(await response.aread())
+
+    packed = gzip.compress(body)
+    steps = [
+        whole(b"too much to do").replace(b"200 OK", b"503 Busy"),
+        OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed) + packed,
+    ]
+    hooks = {"response": [log]}
+    async with (
+        raw_server(answers(*steps)) as server,
+        library.AsyncClient(event_hooks=hooks) as http,
+    ):
+        backend = make("m", base_url=server.url, http_client=http)
+        with pytest.raises(StatusError, match="too much to do"):
+            await ask(backend)
+        assert await ask(backend) == "Hello."
+    assert read == [b"too much to do", body]
 
 
 @pytest.mark.parametrize(

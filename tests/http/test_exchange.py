@@ -110,6 +110,8 @@ class Response:
     stream: Body
     status_code: int = 200
     headers: Mapping[str, str] = attrs.field(factory=dict)
+    is_stream_consumed: bool = False
+    content: bytes = b""
 
     async def aclose(self) -> None:
         await self.stream.aclose()
@@ -229,6 +231,18 @@ LATE: dict[str, Callable[[type[Body]], tuple[Any, Timeouts, str, float]]] = {
 }
 
 
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [("http2.send_request_headers.started", 0.0), ("http2.send_request_body.complete", 3.0)],
+        [("http11.send_request_body.complete", 0.0)],
+    ],
+)
+async def test_a_connection_that_serves_already_needs_no_time_to_connect(steps: Any) -> None:
+    send = sending(Response(Body([b"a."])), steps, 3)
+    assert (await run(send, timeouts=Timeouts(connecting=1))).came == b"a."
+
+
 @BODIES
 @pytest.mark.parametrize("name", LATE)
 async def test_a_limit_of_its_own_names_itself(kind: type[Body], name: str) -> None:
@@ -322,6 +336,12 @@ async def test_of_an_endless_error_body_only_the_beginning_is_read(kind: type[Bo
     assert len(caught.value.message) == MAX_ERROR_BYTES
 
 
+async def test_an_error_body_that_nobody_can_decode_leaves_the_status() -> None:
+    with pytest.raises(StatusError) as caught:
+        await run(sending(Response(Body([b"x"]), 503, {"content-encoding": "br"})))
+    assert caught.value.status == 503
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 async def test_a_redirect_is_an_error_status(status: int) -> None:
     with pytest.raises(StatusError) as caught:
@@ -385,6 +405,8 @@ async def test_an_outer_cancellation_is_no_timeout() -> None:
         ({"retry-after": "Wed, 21 Oct 2015 07:28:00 -0000"}, 0.0),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "-3"}, None),
+        ({"retry-after": f"Mon, 01 Jan {'9' * 20} 00:00:00 GMT"}, None),
+        ({"retry-after": f"Wed, 21 Oct 2015 07:28:00 +{'9' * 20}"}, None),
     ],
 )
 async def test_retry_after_is_seconds_or_a_date(

@@ -115,7 +115,31 @@ async def test_a_connection_that_waited_too_long_is_not_used() -> None:
     transport = LeaseTransport(keepalive=-1)
     async with raw_server(echo) as server, client(transport) as http:
         assert [(await http.get(server.url)).text for _ in range(3)] == ["0", "1", "2"]
+        await idle_is(transport, 0, 0)
+
+
+async def test_connections_that_nobody_uses_again_are_closed_while_others_are_used() -> None:
+    transport = LeaseTransport()
+    async with raw_server(echo) as one, raw_server(echo) as other, client(transport) as http:
+        requests = [http.build_request("GET", one.url) for _ in range(3)]
+        held = [await http.send(request, stream=True) for request in requests]
+        for response in held:
+            await response.aread()
+        for connection in next(iter(transport._idle.values())):
+            connection._expires = 0.0
+        await http.get(other.url)
+        await one.wait_empty()
         await idle_is(transport, 0, 1)
+
+
+async def test_a_new_server_may_be_asked_while_the_idle_are_closed() -> None:
+    transport = LeaseTransport()
+    async with raw_server(echo) as one, raw_server(echo) as other, client(transport) as http:
+        await http.get(one.url)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(transport.close_idle)
+            tasks.start_soon(http.get, other.url)
+        await one.wait_empty()
 
 
 async def close_on_the_second(visit: Visit) -> None:

@@ -284,7 +284,11 @@ class Connection:
     def is_stale(self) -> bool:
         """Whether an idle connection has waited too long, or the server has hung up."""
         # What comes over an idle connection is its end, or the answer to nobody's request.
-        return time.monotonic() > self._expires or self._socket.has_news()
+        return self.has_expired() or self._socket.has_news() or _has_unread(self._stream)
+
+    def has_expired(self) -> bool:
+        """Whether an idle connection has waited too long."""
+        return time.monotonic() > self._expires
 
     async def aclose(self) -> None:
         """Close the connection; a shielded checkpoint."""
@@ -336,6 +340,14 @@ async def connect(
 def _request(method: bytes, target: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> h11.Request:
     # Cached, because h11 checks every header, and those of one backend differ in a length at most.
     return h11.Request(method=method, target=target, headers=list(headers))
+
+
+def _has_unread(stream: ByteStream) -> bool:
+    """Whether TLS has records that nobody has read: they came with others, so the socket has none."""
+    if not isinstance(stream, TLSStream):
+        return False
+    # anyio has no public name for these.
+    return bool(stream._read_bio.pending or stream._ssl_object.pending())
 
 
 def _is_chunked(head: h11.Response) -> bool:

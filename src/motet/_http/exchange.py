@@ -60,7 +60,8 @@ _DECIMAL: Final = r"[0-9]{1,12}(\.[0-9]{1,12})?"
 
 # What the libraries call the steps of a request, in their traces.
 _CONNECTED: Final = ("connection.connect_tcp.complete", "connection.connect_unix_socket.complete")
-_SENT: Final = "http11.send_request_body.complete"
+_BEGUN: Final = ".send_request_headers.started"  # after the version of HTTP
+_SENT: Final = ".send_request_body.complete"
 
 # Sends a body, with extensions for the request, and returns a response of httpx2 or httpx.
 Send = Callable[[bytes, dict[str, Any]], Awaitable[Any]]
@@ -158,12 +159,14 @@ class Exchange:
 
     async def _trace(self, event: str, info: object) -> None:
         """Follow a request that is being sent; the library's own hook for this."""
-        if event in _CONNECTED:
+        # A connection that was kept from another request is not reported, nor is one that
+        # serves several at once.
+        if event in _CONNECTED or (self.phase is Phase.CONNECTING and event.endswith(_BEGUN)):
             self.phase = Phase.SENDING
             self._connected = self._clock()
             self._watch()
-        elif event == _SENT:
-            if self.phase is Phase.CONNECTING:  # it was kept from another request
+        elif event.endswith(_SENT):
+            if self.phase is Phase.CONNECTING:
                 self._connected = self._clock()
             self.phase = Phase.HEADERS
             self._watch()
@@ -176,6 +179,10 @@ class Exchange:
             self._sink.status(response.status_code, response.headers)
             self.phase = Phase.FIRST_TOKEN
             self._watch()
+            content = _already_read(response)
+            if content is not None:
+                self._take(content)
+                return
             decoder = _decoder(response)
             take = self._take
             if decoder is not None:
@@ -274,8 +281,14 @@ class Exchange:
 
     async def _error_body(self, response: Any) -> bytes:
         """Return what explains an error status: what comes of it in time, within reason."""
+        content = _already_read(response)
+        if content is not None:
+            return content[:MAX_ERROR_BYTES]
+        try:
+            decoder = _decoder(response)
+        except ProtocolError:  # the status says more than a coding that nobody can read
+            return b""
         body = bytearray()
-        decoder = _decoder(response)
 
         def take(data: bytes) -> bool:
             try:
@@ -358,7 +371,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return float(said)
     try:
         date = email.utils.parsedate_to_datetime(said)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for a year that no clock has
         return None
     if date.tzinfo is None:
         date = date.replace(tzinfo=datetime.UTC)
@@ -383,6 +396,14 @@ def hide_secrets(exc: BackendError, secrets: Collection[str]) -> None:
             exc.__cause__, exc.__suppress_context__ = None, True
             break
         cause = cause.__cause__ or cause.__context__
+
+
+def _already_read(response: Any) -> bytes | None:
+    """Return the body, decoded, if a hook of the user's own client has read it; None if none has."""
+    if not response.is_stream_consumed:
+        return None
+    content: bytes = response.content
+    return content
 
 
 def _pump_of(response: Any) -> Callable[[Take], Awaitable[None]] | None:

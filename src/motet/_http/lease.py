@@ -165,10 +165,17 @@ class LeaseTransport(httpx2.AsyncBaseTransport):
             idle.append(connection)
         else:
             await connection.aclose()
+        await self._close_expired()
+
+    async def _close_expired(self) -> None:
+        # Those used last are used first, so the others would wait for as long as there are calls.
+        for idle in list(self._idle.values()):
+            while idle and idle[0].has_expired():
+                await idle.pop(0).aclose()
 
     async def close_idle(self) -> None:
         """Close the connections that serve nobody."""
-        for idle in self._idle.values():
+        for idle in list(self._idle.values()):  # meanwhile others may ask new servers
             while idle:
                 await idle.pop().aclose()
 
