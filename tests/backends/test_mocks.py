@@ -11,7 +11,7 @@ import pytest
 import respx
 
 from backends.raw import OK, answers, raw_server, whole
-from motet import BackendUnavailable, CBlock, ConnectionLost, SimpleContext, StatusError
+from motet import BackendUnavailable, CBlock, ConnectionLost, ReplyError, SimpleContext, StatusError
 from motet.backends import Backend, OllamaModelBackend, OpenAIBackend
 
 pytestmark = pytest.mark.anyio
@@ -40,6 +40,28 @@ async def test_respx_answers_for_a_server_that_is_not_there(protocol: str) -> No
         route = mock.post(path).respond(200, content=body)
         assert await ask(make("m", base_url="http://nowhere.example", http_client=http)) == "Hello."
         assert json.loads(route.calls.last.request.content)["model"] == "m"
+
+
+ERRORS_WITH_TEXT = {
+    "ollama": b'{"message":{"content":"one "},"done":false}\n'
+    b'{"message":{"content":"two"},"error":"out of luck"}\n',
+    "openai": b'data: {"choices":[{"index":0,"delta":{"content":"one "}}]}\n\n'
+    b'data: {"choices":[{"index":0,"delta":{"content":"two"},"finish_reason":"error"}]}\n\n',
+}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_text_that_comes_with_an_error_is_read_before_it(protocol: str) -> None:
+    make, path, _ = PROTOCOLS[protocol]
+    async with respx.mock(base_url="http://nowhere.example") as mock, httpx.AsyncClient() as http:
+        mock.post(path).respond(200, content=ERRORS_WITH_TEXT[protocol])
+        backend = make("m", base_url="http://nowhere.example", http_client=http)
+        thunk = backend.begin(CBlock("Say hello."), SimpleContext())
+        read = []
+        with anyio.fail_after(20), pytest.raises(ReplyError) as caught:
+            async for delta in thunk:
+                read.append(delta)
+    assert "".join(read) == caught.value.partial == "one two"
 
 
 @pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])

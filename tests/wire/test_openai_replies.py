@@ -275,9 +275,21 @@ def test_an_error_among_the_events_is_an_error(server: str) -> None:
 
 def test_text_that_comes_with_an_error_is_kept() -> None:
     record = record_of(event(said(content="a")))
-    with pytest.raises(ReplyError) as caught:
-        record.take(json.dumps(event(said(content="b"), error="x")).encode())
-    assert caught.value.partial == "ab"
+    assert record.take(json.dumps(event(said(content="b"), error="x")).encode()) == ("b", "")
+    assert record.failure is not None
+    assert (record.failure.partial, record.done) == ("ab", False)
+
+
+def test_all_that_an_event_says_of_the_first_choice_is_text() -> None:
+    record = record_of()
+    both = {"choices": [{"delta": {"content": text}} for text in "ab"]}
+    assert record.take(json.dumps(both).encode()) == ("ab", "")
+    assert record.text == "ab"
+
+
+def test_a_usage_that_is_no_number_does_not_cost_the_reply() -> None:
+    record = record_of({"choices": [], "usage": {"prompt_tokens": "5", "completion_tokens": 2}})
+    assert record.usage == {"prompt_tokens": 0, "completion_tokens": 2, "total_tokens": 2}
 
 
 def test_an_error_may_be_no_more_than_a_reason_to_finish() -> None:

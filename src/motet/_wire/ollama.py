@@ -147,9 +147,11 @@ class ReplyRecord:
 
     Attributes:
         done: whether the line that marks a complete reply has come.
+        failure: the error that came together with the last text.
     """
 
     done: bool = attrs.field(default=False, init=False)
+    failure: ReplyError | None = attrs.field(default=None, init=False)
     _content: list[str] = attrs.field(factory=list, init=False, repr=False)
     _thinking: list[str] = attrs.field(factory=list, init=False, repr=False)
     _calls: tuple[ToolCallRequest, ...] = attrs.field(default=(), init=False, repr=False)
@@ -163,17 +165,22 @@ class ReplyRecord:
         """Merge the next line of the reply; return the text and the thoughts it adds.
 
         Raises:
-            ReplyError: the server reports an error.
+            ReplyError: the server reports an error, and says nothing else.
             ProtocolError: it is no line of a reply.
         """
         chunk = decode_chunk(piece)
-        if chunk.error:
-            raise ReplyError(f"the server reported an error: {chunk.error_text()}")
-        self.add(chunk)
         message = chunk.message
         if message is None:
-            return chunk.response or "", chunk.thinking or ""
-        return message.content or "", message.thinking or ""
+            text, thoughts = chunk.response or "", chunk.thinking or ""
+        else:
+            text, thoughts = message.content or "", message.thinking or ""
+        if chunk.error:
+            error = ReplyError(f"the server reported an error: {chunk.error_text()}")
+            if not (text or thoughts):
+                raise error
+            self.failure, chunk.done = error, None
+        self.add(chunk)
+        return text, thoughts
 
     def add(self, chunk: OllamaChunk) -> None:
         """Merge the next line of the reply.

@@ -285,11 +285,13 @@ class ChatRecord:
         done: whether the reply is known to be complete: each choice has told why it ended,
             or the end of the stream was announced. Servers do either, or both; the
             usage may come in between.
+        failure: the error that came together with the last text.
         choices_wanted: how many choices the request asked for.
     """
 
     choices_wanted: int = 1
     done: bool = attrs.field(default=False, init=False)
+    failure: ReplyError | None = attrs.field(default=None, init=False)
     _first: _Choice = attrs.field(factory=_Choice, init=False, repr=False)
     _choices: dict[int, _Choice] = attrs.field(init=False, repr=False)
     _facts: dict[str, Any] = attrs.field(factory=dict, init=False)
@@ -318,7 +320,7 @@ class ChatRecord:
         """Do as `take` with an event that is decoded.
 
         Raises:
-            ReplyError: the server reports an error.
+            ReplyError: the server reports an error, and says nothing else.
         """
         # The pieces between the first and the last say the same of the model again.
         facts = self._facts
@@ -330,23 +332,32 @@ class ChatRecord:
         finished = False
         for choice in chunk.choices or ():
             if not choice.index:
-                text, thoughts = self._first.add(choice)
+                more_text, more_thoughts = self._first.add(choice)
+                text += more_text
+                thoughts += more_thoughts
             else:
                 self._choices.setdefault(choice.index, _Choice()).add(choice)
             finished = finished or bool(choice.finish_reason)
-        if chunk.error or chunk.choices is None:
-            said = chunk.error_text()
-            if said:
-                raise ReplyError(f"the server reported an error: {said}", partial=self.text)
-        if finished:
+        error = self._error_in(chunk)
+        if error is not None:
+            if not (text or thoughts):
+                raise error
+            self.failure = error
+        elif finished:
             self._finish()
         return text, thoughts
 
-    def _finish(self) -> None:
+    def _error_in(self, chunk: ChatChunk) -> ReplyError | None:
+        said = chunk.error_text() if chunk.error or chunk.choices is None else None
+        if said:
+            return ReplyError(f"the server reported an error: {said}", partial=self.text)
         if self._first.finish_reason == "error":
-            raise ReplyError(
+            return ReplyError(
                 "the server ended the reply with an error and did not say which", partial=self.text
             )
+        return None
+
+    def _finish(self) -> None:
         finished = sum(each.finish_reason is not None for each in self._choices.values())
         self.done = self.done or finished >= self.choices_wanted
 
@@ -421,12 +432,12 @@ class ChatRecord:
         """The tokens of the prompt, of the reply and of both; ``None`` while not known."""
         if self._usage is None:
             return None
-        prompt = self._usage.get("prompt_tokens") or 0
-        completion = self._usage.get("completion_tokens") or 0
+        prompt = _count(self._usage.get("prompt_tokens"))
+        completion = _count(self._usage.get("completion_tokens"))
         counts = {
             "prompt_tokens": prompt,
             "completion_tokens": completion,
-            "total_tokens": self._usage.get("total_tokens") or prompt + completion,
+            "total_tokens": _count(self._usage.get("total_tokens")) or prompt + completion,
         }
         return {**self._usage, **counts}
 
@@ -441,6 +452,11 @@ class ChatRecord:
         if self._usage is not None:
             response["usage"] = self._usage
         return response
+
+
+def _count(said: Any) -> int:
+    """Return a number of tokens; what is none must not cost the reply."""
+    return said if type(said) is int else 0
 
 
 def _text_of_parts(content: list[Any] | None) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from motet._values.chat import ToolCallRequest
+from motet._values.errors import ReplyError
 
 
 class Splitter(Protocol):
@@ -29,9 +30,12 @@ class Record(Protocol):
 
     Attributes:
         done: whether the reply is complete; more may come all the same.
+        failure: what the server said went wrong, in the piece that was taken last; for who
+            takes the pieces to raise, after the text that came with it.
     """
 
     done: bool
+    failure: ReplyError | None
 
     def take(self, piece: bytes) -> tuple[str, str]:
         """Merge the next piece; return the text and the thoughts it adds."""

@@ -324,6 +324,8 @@ class _ReplySink(_Sink):
         if not self.begun and self._record.begun:
             self.begun = True
             self._reply.begun(self._reply.host.time() - self._started)
+        if self._record.failure is not None:
+            raise self._record.failure
         if self._record.done:
             self.complete = True
 
