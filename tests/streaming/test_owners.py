@@ -1,11 +1,13 @@
 """Whose a run is: one that a session started ends with the session."""
 
+from typing import Any
+
 import anyio
 import pytest
 
 import motet
 from motet.testing import NEVER, ScriptedBackend
-from streaming.validators import Scripted
+from streaming.validators import Scripted, collect
 from virtual_time import on_virtual_time
 
 pytestmark = [pytest.mark.anyio, on_virtual_time]
@@ -46,6 +48,77 @@ async def test_a_streamer_of_a_session_ends_with_it() -> None:
     with pytest.raises(motet.GenerationCancelled):
         async for _ in chunks:
             pass
+
+
+async def test_so_does_a_streamer_in_its_second_attempt() -> None:
+    backend = ScriptedBackend([REPLY, ["Two. ", "Three. ", NEVER]])
+    async with motet.open_session(backend) as m:
+        chunks = await m.stream(
+            "count",
+            chunking="sentence",
+            requirements=[Scripted({"One.": "fail"})],
+            attempts=2,
+        )
+        assert await anext(chunks) == "Two."
+        assert chunks.attempts_used == 2
+    backend.assert_idle()
+    await chunks.aclose()
+
+
+async def test_a_streamer_whose_session_has_ended_begins_no_second_attempt() -> None:
+    backend = ScriptedBackend([REPLY, ["Two. ", NEVER]])
+    async with anyio.create_task_group() as tasks, motet.open_session(backend) as m:
+        requirement = Scripted({"One.": "fail"}, seconds={"One.": 1})
+        chunks = await m.stream(
+            "count", chunking="sentence", requirements=[requirement], attempts=2
+        )
+
+        async def read() -> None:
+            with pytest.raises(motet.SessionClosed):
+                await anext(chunks)
+
+        tasks.start_soon(read)
+        await anyio.sleep(0.5)
+    assert len(backend.requests) == 1
+    backend.assert_idle()
+
+
+@pytest.mark.parametrize("whole", [False, True])
+async def test_what_the_validators_of_a_streamer_ask_ends_with_its_session(whole: bool) -> None:
+    backend = ScriptedBackend([["One. "], [NEVER]])
+
+    class Asks(motet.Requirement):
+        async def ask(self, backend: motet.Backend) -> None:
+            thunk, _ = await backend.generate_from_context(
+                motet.Message("user", "Well?"), motet.SimpleContext()
+            )
+            await thunk
+
+        async def stream_validate(
+            self, chunk: str, *, backend: motet.Backend, ctx: motet.Context
+        ) -> motet.PartialValidationResult:
+            if not whole:
+                await self.ask(backend)
+            return motet.PartialValidationResult("unknown")
+
+        async def validate(
+            self, backend: motet.Backend, ctx: motet.Context, **_: Any
+        ) -> motet.ValidationResult:
+            await self.ask(backend)
+            return motet.ValidationResult(True)
+
+    async with anyio.create_task_group() as tasks, motet.open_session(backend) as m:
+        chunks = await m.stream("count", chunking="sentence", requirements=[Asks("is right")])
+
+        async def read() -> None:
+            with pytest.raises(motet.GenerationCancelled):
+                await collect(chunks, [])
+
+        tasks.start_soon(read)
+        await anyio.sleep(1)
+        assert len(backend.requests) == 2
+        await m.aclose()
+        backend.assert_idle()
 
 
 async def test_a_session_that_has_ended_starts_none() -> None:

@@ -17,12 +17,14 @@ import enum
 import functools
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
 from ..._language.requirement import PartialValidationResult, Requirement, ValidationResult
+from ..._runtime.host import current_host
+from ..._runtime.owner import Owner, current_owner
 from ..._thunk.thunk import ModelOutputThunk
 from ..._values.errors import GenerationCancelled
 from ..._values.options import ModelOption
@@ -77,6 +79,7 @@ class Order:
         model_options: options for every attempt.
         attempts: how many there may be.
         repair: what the next attempt is asked.
+        owner: whom the run belongs to, None if it was begun by code without an owner.
     """
 
     action: Any
@@ -88,12 +91,22 @@ class Order:
     model_options: Mapping[str, Any]
     attempts: int
     repair: StreamRepair
+    owner: Owner | None
+
+    def owned(self) -> AbstractContextManager[None]:
+        """Have what the block starts belong to the owner of the run.
+
+        A run may be read by code that has no owner, or another one, and the requests of its
+        attempts and its validators must not outlive the session that it was begun by.
+        """
+        return nullcontext() if self.owner is None else self.owner.current()
 
     async def ask(self, action: Any, ctx: Context) -> tuple[ModelOutputThunk[Any], Context]:
         """Start the generation of an attempt. Does not wait for it."""
-        return await self.backend.generate_from_context(
-            action, ctx, model_options=self.model_options
-        )
+        with self.owned():
+            return await self.backend.generate_from_context(
+                action, ctx, model_options=self.model_options
+            )
 
 
 async def begin_run(
@@ -146,6 +159,7 @@ async def begin_run(
         {**(model_options or {}), ModelOption.STREAM: True},
         attempts,
         repair or StartOver(),
+        current_owner(current_host()),
     )
     thunk, answered = await order.ask(action, ctx)
     if thunk.is_computed():
@@ -351,9 +365,10 @@ class Run:
             phase, self._phase = self._phase, _Phase.INTERRUPTED
             if self._order.repair.keeps_text and self._may_try_again():
                 self._before = [copy.copy(each) for each in self.requirements]
-            results = await run_all(
-                [functools.partial(self._validate, each, chunk) for each in self.requirements]
-            )
+            with self._order.owned():
+                results = await run_all(
+                    [functools.partial(self._validate, each, chunk) for each in self.requirements]
+                )
             self._phase = phase
             passed = all(result.success != "fail" for result in results)
             self._events.append(QuickCheckEvent(index, self.attempt, passed, results))
@@ -446,7 +461,8 @@ class Run:
         if self._kept:  # the reply is only the end of what is to be judged
             whole: ModelOutputThunk[Any] = ModelOutputThunk(self.full_text)
             ctx = order.ctx.add(order.action).add(whole)
-        results = await validate_all(self.requirements, order.validation_backend, ctx)
+        with order.owned():
+            results = await validate_all(self.requirements, order.validation_backend, ctx)
         self.validations = results
         passed = all(map(bool, results))
         self._events.append(FullValidationEvent(self.attempt, passed, results))
