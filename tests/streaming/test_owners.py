@@ -121,6 +121,35 @@ async def test_what_the_validators_of_a_streamer_ask_ends_with_its_session(whole
         backend.assert_idle()
 
 
+@pytest.mark.parametrize("what", ["session", "result"])
+async def test_a_validator_that_closes_what_it_is_a_part_of_ends_it(what: str) -> None:
+    backend = ScriptedBackend([["One. ", "Two. ", NEVER]])
+    closed: list[bool] = []
+
+    class Closes(motet.Requirement):
+        async def stream_validate(
+            self, chunk: str, *, backend: motet.Backend, ctx: motet.Context
+        ) -> motet.PartialValidationResult:
+            if chunk == "Two.":
+                await (m.aclose() if what == "session" else result.aclose())
+                closed.append(True)
+            return motet.PartialValidationResult("unknown")
+
+    with anyio.fail_after(5):
+        async with motet.open_session(backend) as m:
+            result = await m.stream_with_chunking("count", requirements=[Closes("is right")])
+            chunks: list[str] = []
+            if what == "session":
+                with pytest.raises(motet.GenerationCancelled, match="closed"):
+                    await collect(result.astream(), chunks)
+            else:
+                await collect(result.astream(), chunks)
+            assert chunks == ["One."]
+            backend.assert_idle()
+    assert not result.completed
+    assert not closed
+
+
 async def test_a_session_that_has_ended_starts_none() -> None:
     async with motet.open_session(ScriptedBackend([REPLY])) as m:
         pass

@@ -6,15 +6,13 @@ jobs, too. Closing is the structured part: it returns when every job has unwound
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final, Protocol
 
-import anyio
-
 from .._values.errors import SessionClosed
 from .host import LoopHost
-from .unwinding import see_through
+from .unwinding import see_end
 
 _current: Final[ContextVar["Owner | None"]] = ContextVar("motet owner", default=None)
 
@@ -35,6 +33,9 @@ class Job(Protocol):
     def stop(self, reason: str) -> None:
         """Cancel it; not a checkpoint, harmless when it is over."""
 
+    async def wait_settled(self) -> None:
+        """Return when it is over and has unwound."""
+
 
 class Owner:
     """The jobs of one session on one event loop."""
@@ -44,7 +45,6 @@ class Owner:
         self.name: Final = name
         self._jobs: set[Job] = set()
         self._closed_because: str | None = None
-        self._empty: anyio.Event | None = None
 
     @property
     def jobs(self) -> int:
@@ -67,10 +67,6 @@ class Owner:
     def release(self, job: Job) -> None:
         """Let go of a job that is over."""
         self._jobs.discard(job)
-        if not self._jobs and self._empty is not None:
-            with suppress(RuntimeError):  # the loop was closed under who waits
-                self._empty.set()
-            self._empty = None
 
     def stop(self, reason: str, *, for_good: bool = True) -> None:
         """Tell every job to stop. Not a checkpoint; on the owner's event loop only."""
@@ -91,10 +87,9 @@ class Owner:
     async def aclose(self, reason: str, *, for_good: bool = True) -> None:
         """Stop every job and return when the last one has unwound.
 
-        Shielded: a cancellation that arrives meanwhile is delivered afterwards.
+        Shielded: a cancellation that arrives meanwhile is delivered afterwards. Called by a
+        job of its own, it does not wait for that one, which is cancelled in here.
         """
         self.stop(reason, for_good=for_good)
         if self._jobs:
-            if self._empty is None:
-                self._empty = anyio.Event()
-            await see_through(self._empty.wait)
+            await see_end(list(self._jobs))

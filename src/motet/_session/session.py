@@ -535,7 +535,8 @@ class MelleaSession(BlockingMethods):
         """End the session: stop what it has running, and return when it has stopped.
 
         Later calls raise `SessionClosed`. The wait is shielded; a cancellation that
-        arrives meanwhile is delivered afterwards. Harmless when repeated.
+        arrives meanwhile is delivered afterwards. Code that is a part of one of its calls, a
+        validator's for one, is cancelled in here and does not wait. Harmless when repeated.
         """
         self._closed = True
         here = current_host()

@@ -17,7 +17,7 @@ import attrs
 
 from .._runtime.bell import Bell
 from .._runtime.host import current_host
-from .._runtime.unwinding import see_through
+from .._runtime.unwinding import see_end
 from .._values.errors import NoValidReply, QuorumNotReached, SingleReaderError
 from .generation import Generation
 from .thunk import ModelOutputThunk
@@ -114,13 +114,8 @@ class _Group:
         unwanted = self.leave()
         for generation in unwanted:
             generation.stop(reason)
-
-        async def unwound() -> None:
-            for generation in unwanted:
-                await generation.wait_settled()
-
         if unwanted:
-            await see_through(unwound)
+            await see_end(unwanted)
 
     def __exit__(
         self,

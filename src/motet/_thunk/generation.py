@@ -22,6 +22,7 @@ import anyio.lowlevel
 from .._runtime.bell import Bell
 from .._runtime.host import LoopHost, check_here
 from .._runtime.owner import Owner, current_owner
+from .._runtime.unwinding import part_of
 from .._values.errors import BackendError, GenerationCancelled
 from .._values.states import (
     GENERATION,
@@ -123,7 +124,7 @@ class Generation:
             self._owner.adopt(self)
         try:
             # The task's context variables are copied here, and its owner is one of them.
-            with self._owner.current() if self._owner is not None else nullcontext():
+            with part_of(self), self._owner.current() if self._owner else nullcontext():
                 self.host.spawn(self._run, name="motet generation", on_end=self._ended)
         except BaseException:
             if self._owner is not None:

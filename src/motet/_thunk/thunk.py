@@ -19,7 +19,7 @@ import anyio.lowlevel
 from .._runtime.host import check_here
 from .._runtime.loops import running_native
 from .._runtime.portal import call_in_loop
-from .._runtime.unwinding import see_through
+from .._runtime.unwinding import see_end
 from .._values.errors import PendingReplyError, WrongEventLoop
 from .._values.metadata import GenerateLog, GenerationMetadata, RawProviderResponse
 from .._values.states import (
@@ -248,7 +248,8 @@ class ModelOutputThunk(Generic[S]):
 
         What has arrived becomes the value, and whoever waits gets it; `cancelled` is
         true. On a thunk whose reply is complete it does nothing. The wait for the end is
-        shielded: a cancellation of the caller is delivered afterwards.
+        shielded: a cancellation of the caller is delivered afterwards. Code that is a part of
+        the generation, a validator's for one, is cancelled in here and does not wait.
 
         Args:
             reason: why, for logs.
@@ -260,7 +261,7 @@ class ModelOutputThunk(Generic[S]):
         generation.check_here()
         generation.stop(str(reason or error or "cancel_generation() was called"), explicitly=True)
         try:
-            await see_through(generation.wait_settled)
+            await see_end([generation])
         finally:
             self._note_end()
 

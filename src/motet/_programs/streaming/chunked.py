@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypedDict
 import anyio.lowlevel
 
 from ..._runtime.host import current_host
-from ..._runtime.unwinding import see_through
+from ..._runtime.unwinding import see_end
 from ..._thunk.generation import Generation
 from ..._thunk.thunk import ModelOutputThunk
 from ..._values.errors import GenerationCancelled
@@ -185,15 +185,18 @@ class StreamChunkingResult:
         """Stop the request if it is not over, and return when all has unwound.
 
         What was released stays to be read, and nothing is raised. The wait is shielded: a
-        cancellation of the caller is delivered afterwards. Harmless when repeated.
+        cancellation of the caller is delivered afterwards. A validator of the run that calls
+        it is cancelled in here and does not wait. Harmless when repeated.
         """
         job = self._job
         if job.live:
             job.check_here()
+        try:
             job.stop("the streaming result was closed", explicitly=True)
-            await see_through(job.wait_settled)
-        # A job that was stopped before its first step has not waited for its request.
-        await self._run.thunk.cancel_generation("the streaming result was closed")
+            await see_end([job])
+        finally:
+            # A job that was stopped before its first step has not waited for its request.
+            await self._run.thunk.cancel_generation("the streaming result was closed")
 
     async def __aenter__(self) -> Self:
         return self
