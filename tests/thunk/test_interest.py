@@ -189,6 +189,32 @@ async def test_a_reader_that_waits_for_the_whole_has_one_interest() -> None:
 
 
 @pytest.mark.parametrize("linger", [0, 0.25])
+async def test_a_wait_with_a_timeout_in_a_loop_leaves_the_loop_its_interest(linger: float) -> None:
+    thunk = scripted("a", 2, "b", 2, "c", linger=linger)
+    deltas = []
+    async for delta in thunk:
+        deltas.append(delta)
+        with anyio.move_on_after(0.5):
+            await thunk
+        assert interest(thunk) == (delta != "c")
+        await anyio.sleep(1)
+    assert deltas == ["a", "b", "c"]
+    assert await thunk == "abc"
+
+
+@pytest.mark.parametrize("linger", [0, 0.25])
+async def test_a_loop_that_is_left_after_such_a_wait_has_no_interest(linger: float) -> None:
+    stopped: list[float] = []
+    thunk = scripted("a", math.inf, linger=linger, stopped=stopped)
+    async for _ in thunk:
+        with anyio.move_on_after(1):
+            await thunk
+        break
+    await anyio.sleep(10)
+    assert stopped == [1 + linger]
+
+
+@pytest.mark.parametrize("linger", [0, 0.25])
 async def test_leaving_an_async_for_takes_the_interest_back(linger: float) -> None:
     stopped: list[float] = []
     thunk = scripted("a", math.inf, linger=linger, stopped=stopped)

@@ -101,10 +101,19 @@ class DeltaReader:
         self._unwatch = _nothing
         self._lose()
 
-    def leave(self) -> None:
-        """Take back the interest of a reader that has walked away; it may come back."""
-        if not self._reading:
+    def leave(self) -> bool:
+        """Take back the interest of a reader that has walked away; tell whether it had any.
+
+        It may come back.
+        """
+        left = self._interested and not self._reading
+        if left:
             self._lose()
+        return left
+
+    def come_back(self) -> None:
+        """Take up the interest again, of a reader that goes on reading later."""
+        self._gain()
 
     def _task_gone(self) -> None:
         # Another task may have read on meanwhile.

@@ -76,6 +76,7 @@ class ModelOutputThunk(Generic[S]):
         "_context",
         "_iterating",
         "_known_text",
+        "_loop",
         "_raw",
         "_reader",
         "_resolution",
@@ -109,6 +110,7 @@ class ModelOutputThunk(Generic[S]):
         self._known_text = value
         self._reader: DeltaReader | None = None
         self._iterating = False
+        self._loop: weakref.ref[_Deltas] | None = None
         self._raw: RawProviderResponse | None = None
         self.meta: dict[str, Any] = {} if meta is None else meta
         self.parsed_repr: S | None = parsed_repr
@@ -155,10 +157,16 @@ class ModelOutputThunk(Generic[S]):
         generation = self._source
         if generation.live:
             generation.gain_interest()
+            reader = self._reader
+            # One interest for one task.
+            left = reader is not None and reader.may_give_up() and reader.leave()
             try:
-                if self._reader is not None and self._reader.may_give_up():
-                    self._reader.leave()  # one interest for one task
                 await generation.wait_settled()
+            except BaseException:
+                # A wait with a timeout in a loop over the deltas: the loop goes on.
+                if left and reader is not None and self._is_in_loop():
+                    reader.come_back()
+                raise
             finally:
                 generation.lose_interest()
         else:
@@ -221,7 +229,9 @@ class ModelOutputThunk(Generic[S]):
             )
         self._check_usable()
         self._iterating = True
-        return _Deltas(self)
+        deltas = _Deltas(self)
+        self._loop = weakref.ref(deltas)  # weakly: it has the thunk, and ends when it is left
+        return deltas
 
     async def __aenter__(self) -> Self:
         return self
@@ -425,6 +435,11 @@ class ModelOutputThunk(Generic[S]):
         host = self._source.host
         return host is None or self.is_computed() or (not self._source.live and not host.is_here())
 
+    def _is_in_loop(self) -> bool:
+        """Tell whether an ``async for`` over it has begun, and was neither left nor ended."""
+        deltas = None if self._loop is None else self._loop()
+        return deltas is not None and not deltas._ended
+
     def _is_drained(self) -> bool:
         return self._reader is not None and self._reader.state is DeliveryState.DRAINED
 
@@ -547,7 +562,7 @@ class _Deltas(AsyncIterator[str]):
     an event loop would have to finalise.
     """
 
-    __slots__ = ("_ended", "_thunk")
+    __slots__ = ("__weakref__", "_ended", "_thunk")
 
     def __init__(self, thunk: ModelOutputThunk[Any]) -> None:
         self._thunk = thunk
