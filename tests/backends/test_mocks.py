@@ -11,7 +11,15 @@ import pytest
 import respx
 
 from backends.raw import OK, answers, raw_server, whole
-from motet import BackendUnavailable, CBlock, ConnectionLost, ReplyError, SimpleContext, StatusError
+from motet import (
+    BackendUnavailable,
+    CBlock,
+    ConnectionLost,
+    ProtocolError,
+    ReplyError,
+    SimpleContext,
+    StatusError,
+)
 from motet.backends import Backend, OllamaModelBackend, OpenAIBackend
 
 pytestmark = pytest.mark.anyio
@@ -57,11 +65,11 @@ async def test_text_that_comes_with_an_error_is_read_before_it(protocol: str) ->
         mock.post(path).respond(200, content=ERRORS_WITH_TEXT[protocol])
         backend = make("m", base_url="http://nowhere.example", http_client=http)
         thunk = backend.begin(CBlock("Say hello."), SimpleContext())
-        read = []
+        read = ""
         with anyio.fail_after(20), pytest.raises(ReplyError) as caught:
             async for delta in thunk:
-                read.append(delta)
-    assert "".join(read) == caught.value.partial == "one two"
+                read += delta
+    assert read == caught.value.partial == "one two"
 
 
 @pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
@@ -88,6 +96,20 @@ async def test_a_hook_may_read_the_reply(protocol: str, library: Any) -> None:
             await ask(backend)
         assert await ask(backend) == "Hello."
     assert read == [b"too much to do", body]
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+async def test_a_hook_that_keeps_nothing_of_the_reply_is_told(library: Any) -> None:
+    async def spoil(response: Any) -> None:
+        async for _ in response.aiter_raw():
+            pass
+
+    async with (
+        raw_server(answers(whole(LINES))) as server,
+        library.AsyncClient(event_hooks={"response": [spoil]}) as http,
+    ):
+        with pytest.raises(ProtocolError, match="aread"):
+            await ask(OllamaModelBackend("m", base_url=server.url, http_client=http))
 
 
 @pytest.mark.parametrize(

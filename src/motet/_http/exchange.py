@@ -399,10 +399,20 @@ def hide_secrets(exc: BackendError, secrets: Collection[str]) -> None:
 
 
 def _already_read(response: Any) -> bytes | None:
-    """Return the body, decoded, if a hook of the user's own client has read it; None if none has."""
+    """Return the body, decoded, if a hook of the user's own client has read it; None if none has.
+
+    Raises:
+        ProtocolError: a hook has read it and kept nothing.
+    """
     if not response.is_stream_consumed:
         return None
-    content: bytes = response.content
+    try:
+        content: bytes = response.content
+    except RuntimeError as exc:
+        raise ProtocolError(
+            "a hook of the HTTP client has read the reply and kept nothing of it; "
+            "let it call aread()"
+        ) from exc
     return content
 
 
