@@ -227,6 +227,25 @@ async def test_a_refusal_of_something_else_is_not_asked_again() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(
+    "said",
+    [
+        "max_tokens is too large: 5. This model supports at most 4 completion tokens.",
+        "This model's maximum context length is 4 tokens, and max_tokens is 5.",
+        "{'loc': ('body',), 'msg': 'top_k is wrong', 'input': {'messages': [], 'max_tokens': 5}}",
+    ],
+)
+async def test_a_field_whose_value_is_refused_stays(said: str) -> None:
+    no = refusal(400, {"message": said})
+    async with raw_server(answers(no, stream(HI, STOP))) as server:
+        backend = OpenAIBackend("m", base_url=server.url)
+        with pytest.raises(StatusError, match="max_tokens"):
+            await begin(backend, **{ModelOption.MAX_NEW_TOKENS: 5})
+        assert await begin(backend, **{ModelOption.MAX_NEW_TOKENS: 4}) == "hi"
+        assert sent(server.requests[1])[1]["max_tokens"] == 4
+
+
+@pytest.mark.anyio
 async def test_options_without_effect_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
     async with raw_server(answers(stream(*WHOLE), stream(*WHOLE))) as server:
         backend = OpenAIBackend("m", base_url=server.url)

@@ -7,6 +7,7 @@ The protocol itself, bytes and events, is in ``_wire.openai_requests`` and
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import urlsplit
@@ -36,6 +37,12 @@ OFFICIAL_BASE_URL: Final = "https://api.openai.com/v1"
 
 # Refusals that may be about a field and not about what is in it.
 _UNPROCESSABLE: Final = (400, 422)
+# Such a message is about what a field says, or repeats the whole request: the field is known.
+_ABOUT_A_VALUE: Final = re.compile(
+    r"too (large|small|long|high|low|big|many)|(must|should) (not )?be|at (most|least)"
+    r"|(less|greater|more) than|maximum|minimum|exceed|range|[\"']messages[\"']",
+    re.IGNORECASE,
+)
 
 
 class OpenAIBackend(ServerBackend):
@@ -205,6 +212,8 @@ class OpenAIBackend(ServerBackend):
 
     async def _remedied(self, error: BackendError) -> bool:
         if not isinstance(error, StatusError) or error.status not in _UNPROCESSABLE:
+            return False
+        if _ABOUT_A_VALUE.search(error.message):
             return False
         named = [
             field
