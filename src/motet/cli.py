@@ -90,7 +90,7 @@ def _dispatch(arguments: Sequence[str] | None) -> int:
     chosen, left = parser.parse_known_args(arguments)
     if left:
         # By the command, whose usage it is that was not heeded.
-        getattr(chosen, "parser", parser).error(f"unrecognized arguments: {' '.join(left)}")
+        getattr(chosen, "complain", parser.error)(f"unrecognized arguments: {' '.join(left)}")
     if chosen.command is None:
         parser.print_help(sys.stderr)
         return EXIT_USAGE
@@ -136,7 +136,6 @@ def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         usage="motet demo [options]",
         allow_abbrev=False,
     )
-    parser.set_defaults(parser=parser)
     parser.set_defaults(complain=parser.error)
 
     data = parser.add_argument_group("the feedback")

@@ -104,12 +104,16 @@ async def test_a_hook_that_keeps_nothing_of_the_reply_is_told(library: Any) -> N
         async for _ in response.aiter_raw():
             pass
 
+    busy = whole(b"too much to do").replace(b"200 OK", b"503 Busy")
     async with (
-        raw_server(answers(whole(LINES))) as server,
+        raw_server(answers(busy, whole(LINES))) as server,
         library.AsyncClient(event_hooks={"response": [spoil]}) as http,
     ):
+        backend = OllamaModelBackend("m", base_url=server.url, http_client=http)
+        with pytest.raises(StatusError, match="503"):
+            await ask(backend)
         with pytest.raises(ProtocolError, match="aread"):
-            await ask(OllamaModelBackend("m", base_url=server.url, http_client=http))
+            await ask(backend)
 
 
 @pytest.mark.parametrize(

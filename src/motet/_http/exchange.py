@@ -281,14 +281,8 @@ class Exchange:
 
     async def _error_body(self, response: Any) -> bytes:
         """Return what explains an error status: what comes of it in time, within reason."""
-        content = _already_read(response)
-        if content is not None:
-            return content[:MAX_ERROR_BYTES]
-        try:
-            decoder = _decoder(response)
-        except ProtocolError:  # the status says more than a coding that nobody can read
-            return b""
         body = bytearray()
+        decoder: Decompressor | None = None
 
         def take(data: bytes) -> bool:
             try:
@@ -300,10 +294,15 @@ class Exchange:
                 return False
             return True
 
-        # A scope of its own: the status says more than that its explanation did not end.
+        # A scope of its own: the status says more than that its explanation did not end, or
+        # could not be read.
         with anyio.CancelScope(deadline=self._deadline) as scope:
             self._scope.deadline = math.inf
             try:
+                content = _already_read(response)
+                if content is not None:
+                    return content[:MAX_ERROR_BYTES]
+                decoder = _decoder(response)
                 pump = _pump_of(response)
                 await (pump(take) if pump else _iterate(response, take, scope))
             except Exception:

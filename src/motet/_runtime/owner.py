@@ -6,7 +6,7 @@ jobs, too. Closing is the structured part: it returns when every job has unwound
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Final, Protocol
 
@@ -25,6 +25,11 @@ def current_owner(host: LoopHost) -> "Owner | None":
     """
     owner = _current.get()
     return owner if owner is not None and owner.host is host else None
+
+
+def owned_by(owner: "Owner | None") -> AbstractContextManager[None]:
+    """Have what the block starts belong to *owner*; without one, to whom it would anyway."""
+    return nullcontext() if owner is None else owner.current()
 
 
 class Job(Protocol):

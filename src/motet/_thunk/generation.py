@@ -12,7 +12,7 @@ its own cancel scope, so that new interest within that time keeps it.
 
 import math
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from types import TracebackType
 from typing import Final
 
@@ -21,7 +21,7 @@ import anyio.lowlevel
 
 from .._runtime.bell import Bell
 from .._runtime.host import LoopHost, check_here
-from .._runtime.owner import Owner, current_owner
+from .._runtime.owner import Owner, current_owner, owned_by
 from .._runtime.unwinding import part_of
 from .._values.errors import BackendError, GenerationCancelled
 from .._values.states import (
@@ -124,7 +124,7 @@ class Generation:
             self._owner.adopt(self)
         try:
             # The task's context variables are copied here, and its owner is one of them.
-            with part_of(self), self._owner.current() if self._owner else nullcontext():
+            with part_of(self), owned_by(self._owner):
                 self.host.spawn(self._run, name="motet generation", on_end=self._ended)
         except BaseException:
             if self._owner is not None:

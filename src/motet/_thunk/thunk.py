@@ -74,7 +74,6 @@ class ModelOutputThunk(Generic[S]):
     __slots__ = (
         "__weakref__",
         "_context",
-        "_iterating",
         "_known_text",
         "_loop",
         "_raw",
@@ -109,7 +108,6 @@ class ModelOutputThunk(Generic[S]):
         self._resolution = ResolutionState.UNKNOWN if value is None else ResolutionState.KNOWN
         self._known_text = value
         self._reader: DeltaReader | None = None
-        self._iterating = False
         self._loop: weakref.ref[_Deltas] | None = None
         self._raw: RawProviderResponse | None = None
         self.meta: dict[str, Any] = {} if meta is None else meta
@@ -222,13 +220,12 @@ class ModelOutputThunk(Generic[S]):
         Raises:
             RuntimeError: an ``async for`` over this thunk has begun before.
         """
-        if self._iterating:
+        if self._loop is not None:
             raise RuntimeError(
                 "an `async for` over this ModelOutputThunk has begun before, and a second one "
                 "would split its text; use `await thunk` for the whole of it"
             )
         self._check_usable()
-        self._iterating = True
         deltas = _Deltas(self)
         self._loop = weakref.ref(deltas)  # weakly: it has the thunk, and ends when it is left
         return deltas

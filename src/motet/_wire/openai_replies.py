@@ -338,13 +338,14 @@ class ChatRecord:
             else:
                 self._choices.setdefault(choice.index, _Choice()).add(choice)
             finished = finished or bool(choice.finish_reason)
-        error = self._error_in(chunk)
-        if error is not None:
-            if not (text or thoughts):
-                raise error
-            self.failure = error
-        elif finished:
-            self._finish()
+        if finished or chunk.error or chunk.choices is None:
+            error = self._error_in(chunk)
+            if error is not None:
+                if not (text or thoughts):
+                    raise error
+                self.failure = error
+            elif finished:
+                self._finish()
         return text, thoughts
 
     def _error_in(self, chunk: ChatChunk) -> ReplyError | None:

@@ -39,8 +39,8 @@ OFFICIAL_BASE_URL: Final = "https://api.openai.com/v1"
 _UNPROCESSABLE: Final = (400, 422)
 # Such a message is about what a field says, or repeats the whole request: the field is known.
 _ABOUT_A_VALUE: Final = re.compile(
-    r"too (large|small|long|high|low|big|many)|(must|should) (not )?be|at (most|least)"
-    r"|(less|greater|more) than|maximum|minimum|exceed|range|[\"']messages[\"']",
+    r"too (large|small|long|high|low|big|many)|(must|should) be|at (most|least)"
+    r"|(less|greater|more) than|maximum|minimum|exceed|\brange|[\"']messages[\"']",
     re.IGNORECASE,
 )
 

@@ -17,14 +17,14 @@ import enum
 import functools
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
 from ..._language.requirement import PartialValidationResult, Requirement, ValidationResult
 from ..._runtime.host import current_host
-from ..._runtime.owner import Owner, current_owner
+from ..._runtime.owner import Owner, current_owner, owned_by
 from ..._thunk.thunk import ModelOutputThunk
 from ..._values.errors import GenerationCancelled
 from ..._values.options import ModelOption
@@ -79,7 +79,9 @@ class Order:
         model_options: options for every attempt.
         attempts: how many there may be.
         repair: what the next attempt is asked.
-        owner: whom the run belongs to, None if it was begun by code without an owner.
+        owner: whom the run belongs to, None if it was begun by code without an owner. Code
+            that has another one, or none, may read it, and no request of its attempts and
+            validators is to outlive the session that it was begun by.
     """
 
     action: Any
@@ -93,17 +95,9 @@ class Order:
     repair: StreamRepair
     owner: Owner | None
 
-    def owned(self) -> AbstractContextManager[None]:
-        """Have what the block starts belong to the owner of the run.
-
-        A run may be read by code that has no owner, or another one, and the requests of its
-        attempts and its validators must not outlive the session that it was begun by.
-        """
-        return nullcontext() if self.owner is None else self.owner.current()
-
     async def ask(self, action: Any, ctx: Context) -> tuple[ModelOutputThunk[Any], Context]:
         """Start the generation of an attempt. Does not wait for it."""
-        with self.owned():
+        with owned_by(self.owner):
             return await self.backend.generate_from_context(
                 action, ctx, model_options=self.model_options
             )
@@ -365,7 +359,7 @@ class Run:
             phase, self._phase = self._phase, _Phase.INTERRUPTED
             if self._order.repair.keeps_text and self._may_try_again():
                 self._before = [copy.copy(each) for each in self.requirements]
-            with self._order.owned():
+            with owned_by(self._order.owner):
                 results = await run_all(
                     [functools.partial(self._validate, each, chunk) for each in self.requirements]
                 )
@@ -461,7 +455,7 @@ class Run:
         if self._kept:  # the reply is only the end of what is to be judged
             whole: ModelOutputThunk[Any] = ModelOutputThunk(self.full_text)
             ctx = order.ctx.add(order.action).add(whole)
-        with order.owned():
+        with owned_by(order.owner):
             results = await validate_all(self.requirements, order.validation_backend, ctx)
         self.validations = results
         passed = all(map(bool, results))
