@@ -58,12 +58,17 @@ def run(program: str, *flags: str, interrupt: bool = False) -> tuple[int, list[s
         interrupt: send it SIGINT as soon as it has said "ready".
     """
     source = HEAD + textwrap.dedent(program)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([SOURCES, TESTS])}
+    if interrupt:
+        # coverage takes a lock in its trace function: Ctrl-C there leaves it locked, and
+        # the program stands still in it for ever.
+        environment.pop("COVERAGE_PROCESS_CONFIG", None)
     process = subprocess.Popen(
         [sys.executable, "-X", "dev", "-W", "error", *flags, "-c", source],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([SOURCES, TESTS])},
+        env=environment,
     )
     with process:
         lines = []

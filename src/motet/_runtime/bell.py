@@ -10,6 +10,7 @@ token, and its two ends would have to be closed on every path.
 
 from contextlib import suppress
 
+from .interrupts import in_one_piece
 from .loops import AsyncioLoop, Sleeper, TrioLoop
 
 
@@ -39,6 +40,7 @@ class Bell:
         self._closed = True
         self.ring()
 
+    @in_one_piece
     async def wait(self) -> None:
         """Sleep until the next ring, or `close`."""
         if self._closed:

@@ -22,6 +22,8 @@ from typing import Any, Final, Protocol
 import anyio
 from anyio import lowlevel
 
+from .interrupts import protect_marked
+
 _serials: Final = count(1)
 
 # A clean-up that awaits more often than this, each time in spite of a cancellation, is
@@ -236,6 +238,7 @@ class TrioLoop:
 
     def __init__(self, native: Any) -> None:
         self._lowlevel = sys.modules["trio"].lowlevel
+        protect_marked(self._lowlevel)
         self.serial: int = next(_serials)
         self.passes_interrupts = False
         # Anything else that leaves a system task kills the whole run.
@@ -327,7 +330,9 @@ class _AsyncioSleeper:
 
     def wake(self) -> None:
         if not self._future.done():
-            self._future.set_result(None)
+            # Ctrl-C cancels the main task, and with it its sleep, between any two steps.
+            with suppress(sys.modules["asyncio"].InvalidStateError):
+                self._future.set_result(None)
 
 
 class _TrioSleeper:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import anyio.lowlevel
 
+from .._runtime.interrupts import in_one_piece
 from .._runtime.loops import is_finished
 from .._values.errors import SingleReaderError
 from .._values.states import DELIVERY, DeliverySignal, DeliveryState, advance
@@ -40,6 +41,7 @@ class DeltaReader:
         self._task: weakref.ref[object] | None = None
         self._unwatch: Callable[[], None] = _nothing
 
+    @in_one_piece
     async def receive(self) -> str:
         """Return the text that is new, waiting for it; after the end the rest, maybe empty.
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 import anyio.lowlevel
 
 from .._runtime.host import check_here
+from .._runtime.interrupts import in_one_piece
 from .._runtime.loops import running_native
 from .._runtime.portal import call_in_loop
 from .._runtime.unwinding import see_end
@@ -131,6 +132,7 @@ class ModelOutputThunk(Generic[S]):
 
     # Waiting.
 
+    @in_one_piece
     async def avalue(self) -> str:
         """Wait for the end of the reply and return its whole text.
 
