@@ -299,6 +299,90 @@ def test_a_forked_child_gets_a_portal_of_its_own(backend: str) -> None:
     assert lines.count("unwound") == 3
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_reply_that_was_pending_at_a_fork_never_comes_in_the_child(backend: str) -> None:
+    status, lines = run(
+        f"""
+        import motet
+        from motet.testing import ScriptedBackend
+
+        portal = Portal({backend!r})
+
+        async def make():
+            global reply
+            reply = Reply()
+
+        async def end():
+            reply.feed("text")
+            reply.end()
+
+        def attempt(what):
+            try:
+                say(what())
+            except Exception as error:
+                say(type(error).__name__, "fork" in str(error))
+
+        portal.call(make)
+        m = motet.start_session(ScriptedBackend("ok"))
+        child = os.fork()
+        if not child:
+            signal.alarm(20)
+            attempt(lambda: str(reply.thunk))
+            attempt(lambda: portal.call(reply.thunk.avalue))
+            attempt(lambda: portal.call(reply.thunk.cancel_generation))
+            attempt(lambda: m.instruct("{{{{x}}}}", user_variables=dict(x=reply.thunk)))
+            attempt(lambda: m.instruct("go"))
+            portal.close()
+            default_portal().close()
+            os._exit(7)
+        say("status", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        portal.call(end)
+        say("parent", str(reply.thunk))
+        portal.close()
+        """,
+        "-W",
+        "ignore:This process:DeprecationWarning",
+    )
+    assert status == 0
+    assert lines == [
+        "PendingReplyError True",
+        "WrongEventLoop True",
+        "WrongEventLoop True",
+        "WrongEventLoop True",
+        "ok",
+        "status 7",
+        "parent text",
+    ]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_str_does_not_hang_in_a_child_that_async_code_has_forked(backend: str) -> None:
+    # asyncio takes the loop away from the child; the run of Trio goes on in it.
+    status, lines = run(
+        f"""
+        async def main():
+            reply = Reply()
+            child = os.fork()
+            if not child:
+                signal.alarm(20)
+                try:
+                    str(reply.thunk)
+                except Exception as error:
+                    say(type(error).__name__, "fork" in str(error))
+                os._exit(7)
+            say("status", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+        anyio.run(main, backend={backend!r})
+        """,
+        "-W",
+        "ignore:This process:DeprecationWarning",
+    )
+    assert status == 0
+    assert lines == [f"PendingReplyError {backend == 'asyncio'}", "status 7"]
+
+
 def test_a_thread_that_is_left_in_str_does_not_keep_a_program_from_ending() -> None:
     status, lines = run(
         """

@@ -11,6 +11,7 @@ The host knows nothing of models and HTTP.
 """
 
 import logging
+import os
 import sys
 import threading
 import weakref
@@ -40,6 +41,7 @@ class LoopHost:
     def __init__(self, native: object) -> None:
         self.loop: AsyncioLoop | TrioLoop = adapt(native)
         self.closed: bool = False
+        self._process = os.getpid()
         self.label: str = ""  # what users know it as, where they did not make it
         self.is_here: Callable[[], bool] = self.loop.is_here
         self.running_task: Callable[[], object | None] = self.loop.running_task
@@ -129,6 +131,15 @@ class LoopHost:
         self._resources.clear()
         self.loop.forget_tasks()
 
+    def was_left_by_fork(self) -> bool:
+        """Tell whether it was the loop of a process that this one was forked from.
+
+        Then it stands still here, whatever it says of itself: its thread does not exist. What
+        runs on it is left alone, since the parent has a share in all that it would close.
+        """
+        # Trio goes on in the child if it is the thread of the run that forks.
+        return os.getpid() != self._process and not self.is_here()
+
     def __str__(self) -> str:
         return self.label or str(self.loop)
 
@@ -176,6 +187,11 @@ def check_here(host: LoopHost, what: str) -> None:
     """
     if host.is_here():
         return
+    if host.was_left_by_fork():
+        raise WrongEventLoop(
+            f"{what} belongs to the {host} of the process that this one was forked from, which "
+            "does not run here; resolve it before the fork, or make a new call"
+        )
     native = running_native()
     here = _hosts.get(native) if native is not None else None
     running = (

@@ -609,7 +609,7 @@ def get_session() -> MelleaSession:
 
 def _stop_on(host: LoopHost, owner: Owner, reason: str, *, for_good: bool) -> None:
     """Stop an owner from wherever the caller is."""
-    if host.closed or host.loop.is_closed():
+    if host.closed or host.loop.is_closed() or host.was_left_by_fork():
         return
     stop: Callable[[], None] = lambda: owner.stop(reason, for_good=for_good)  # noqa: E731
     if host.is_here():

@@ -364,15 +364,22 @@ class ModelOutputThunk(Generic[S]):
         """Return the text, or say why it is not there.
 
         In a thread without an event loop it blocks until the reply is complete. On an
-        event loop it cannot wait.
+        event loop it cannot wait, and in a process that was forked meanwhile nothing comes.
 
         Raises:
-            PendingReplyError: the reply is not complete, and this is an event loop.
+            PendingReplyError: the reply is not complete, and this is an event loop or a
+                forked process.
             BackendError, GenerationCancelled, DependencyError: as `avalue`.
         """
         generation = self._source
         if generation.live:
             assert generation.host is not None
+            if generation.host.was_left_by_fork():
+                raise PendingReplyError(
+                    "this reply had not arrived when this process was forked, and never will "
+                    f"here: what receives it, the {generation.host}, runs in the parent alone. "
+                    "Wait for it before the fork, or make a new call"
+                )
             if running_native() is None and generation.host.loop.is_running():
                 return call_in_loop(generation.host, self.avalue)
             if running_native() is not None and not generation.host.is_here():
