@@ -172,3 +172,21 @@ async def test_the_context_of_the_session_is_said_and_stays_as_it_is() -> None:
         "Hello.",
         "count",
     ]
+
+
+@pytest.mark.parametrize("what", ["acomplete", "astream", "events"])
+async def test_a_validator_that_waits_for_the_run_it_is_a_part_of_is_told_so(what: str) -> None:
+    class Waits(motet.Requirement):
+        async def stream_validate(
+            self, chunk: str, *, backend: motet.Backend, ctx: motet.Context
+        ) -> motet.PartialValidationResult:
+            await (result.acomplete() if what == "acomplete" else anext(getattr(result, what)()))
+            raise AssertionError
+
+    chunks: list[str] = []
+    with anyio.fail_after(5):
+        async with motet.open_session(ScriptedBackend([["One. ", "Two. "]])) as m:
+            result = await m.stream_with_chunking("count", requirements=[Waits("is right")])
+            with pytest.raises(motet.PendingReplyError):
+                await collect(result.astream(), chunks)
+    assert not chunks

@@ -40,6 +40,23 @@ def part_of(job: Ending) -> Iterator[None]:
         _inside.reset(token)
 
 
+def is_part_of(job: Ending) -> bool:
+    """Tell whether the running code, a thread's too, was started by *job*."""
+    return _inside.get() is job
+
+
+def is_held_by(task: object) -> bool:
+    """Tell whether the running task is *task*, or that cannot end before it.
+
+    A task that was started in a group of somebody else's, or in none, holds up nobody.
+    """
+    running = {each.id: each for each in anyio.get_running_tasks()}
+    each: anyio.TaskInfo | None = anyio.get_current_task()
+    while each is not None and each.id != id(task):
+        each = None if each.parent_id is None else running.get(each.parent_id)
+    return each is not None
+
+
 async def see_end(jobs: Collection[Ending]) -> None:
     """Wait until the jobs are over; a cancellation that comes meanwhile is raised afterwards.
 

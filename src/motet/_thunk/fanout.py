@@ -68,6 +68,8 @@ class _Group:
     def __enter__(self) -> Self:
         self._bell = Bell(current_host().loop)
         for mot in self._mots:
+            mot._source.check_outside()
+        for mot in self._mots:
             generation = mot._source
             if generation.live:
                 self._pending[generation] = mot

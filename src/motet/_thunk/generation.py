@@ -22,8 +22,8 @@ import anyio.lowlevel
 from .._runtime.bell import Bell
 from .._runtime.host import LoopHost, check_here
 from .._runtime.owner import Owner, current_owner, owned_by
-from .._runtime.unwinding import part_of
-from .._values.errors import BackendError, GenerationCancelled
+from .._runtime.unwinding import is_held_by, is_part_of, part_of
+from .._values.errors import BackendError, GenerationCancelled, PendingReplyError
 from .._values.states import (
     GENERATION,
     LIVE_STATES,
@@ -62,6 +62,7 @@ class Generation:
         "_scope",
         "_settled",
         "_stopping",
+        "_task",
         "_traceback",
         "_watchers",
         "_whole",
@@ -97,6 +98,7 @@ class Generation:
         self._watchers: list[Callable[[Generation], None]] | None = None
         self._bell: Bell | None = None  # there is one only if somebody reads deltas
         self._scope: anyio.CancelScope | None = None
+        self._task: object | None = None
         self.live: bool = produce is not None  # kept, since it is asked for again with every delta
         if produce is not None:
             self.state = advance(GENERATION, self.state, GenerationSignal.PLANNED)
@@ -134,7 +136,9 @@ class Generation:
     async def _run(self) -> None:
         assert self._produce is not None
         assert self._scope is not None
+        assert self.host is not None
         self.state = advance(GENERATION, self.state, GenerationSignal.STARTED)
+        self._task = self.host.running_task()
         complete = False
         try:
             with self._scope:
@@ -148,7 +152,6 @@ class Generation:
             self._settle_stopped(_LOOP_ENDED)
             raise
         except BaseException as exc:
-            assert self.host is not None
             if self.state not in LIVE_STATES:
                 return  # its loop was closed under it, and the outcome is written
             if isinstance(exc, GeneratorExit) and not self.host.is_here():
@@ -187,7 +190,7 @@ class Generation:
                 error.partial = self._whole
             self.error, self._traceback = error, error.__traceback__
         self._produce = None  # it reaches the prompt, the backend, the session ...
-        self._scope = None
+        self._scope = self._task = None
         if self._bell is not None:
             self._bell.close()
             self._bell = None
@@ -233,6 +236,23 @@ class Generation:
         """
         if self.host is not None:
             check_here(self.host, "this reply")
+
+    def check_outside(self) -> None:
+        """Refuse a caller that this generation waits for, so that neither would ever end.
+
+        Raises:
+            PendingReplyError: a validator waits for the reply that it is to judge, for one.
+        """
+        if not self.live or not is_part_of(self):
+            return
+        assert self.host is not None
+        # In a thread there is no task to ask, and what has started it most likely waits for it.
+        if not self.host.is_here() or is_held_by(self._task):
+            raise PendingReplyError(
+                "this reply cannot be waited for by what it waits for itself, such as a requirement, "
+                "a tool or a hook of its own call: neither would ever end. What has arrived is in "
+                "its `partial`"
+            )
 
     def task_here(self) -> object:
         """Return the task that the caller runs in.

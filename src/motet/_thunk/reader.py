@@ -51,6 +51,7 @@ class DeltaReader:
         Raises:
             SingleReaderError: another task is in here.
             WrongEventLoop: the reply belongs to another event loop.
+            PendingReplyError: the caller is a part of what produces it.
         """
         generation = self._generation
         if self._reading:
@@ -59,8 +60,8 @@ class DeltaReader:
                 "or use `await thunk` where only the whole text is wanted"
             )
         task = generation.task_here()
-        self.state = advance(DELIVERY, self.state, DeliverySignal.ATTACHED)
         if self._task is None or self._task() is not task:
+            generation.check_outside()
             self._task = weakref.ref(task)
             self._unwatch()
             # When the reader's task is over, so is its interest. Weakly: a task may read
@@ -70,6 +71,7 @@ class DeltaReader:
             self._unwatch = generation.host.loop.on_task_end(
                 task, lambda: None if (call := gone()) is None else call()
             )
+        self.state = advance(DELIVERY, self.state, DeliverySignal.ATTACHED)
         self._reading = True
         self._gain()
         try:

@@ -148,6 +148,7 @@ class ModelOutputThunk(Generic[S]):
             GenerationCancelled: the reply was given up, or its session ended, first.
             DependencyError: a pending input of the call failed.
             WrongEventLoop: the reply belongs to another event loop.
+            PendingReplyError: the caller is a part of what produces it.
             RuntimeError: it is a blank, which nothing will ever fill.
         """
         self._check_usable()
@@ -156,6 +157,7 @@ class ModelOutputThunk(Generic[S]):
             return self._resolve()
         generation = self._source
         if generation.live:
+            generation.check_outside()
             generation.gain_interest()
             reader = self._reader
             # One interest for one task.
@@ -190,7 +192,8 @@ class ModelOutputThunk(Generic[S]):
 
         Raises:
             SingleReaderError: another task is reading.
-            BackendError, GenerationCancelled, DependencyError, WrongEventLoop: as `avalue`.
+            BackendError, GenerationCancelled, DependencyError, WrongEventLoop,
+                PendingReplyError: as `avalue`.
         """
         self._check_usable()
         if self._is_plain_value() or (not self._is_attached() and not self._source.live):
@@ -221,6 +224,7 @@ class ModelOutputThunk(Generic[S]):
 
         Raises:
             RuntimeError: an ``async for`` over this thunk has begun before.
+            WrongEventLoop, PendingReplyError: as `avalue`.
         """
         if self._loop is not None:
             raise RuntimeError(
@@ -228,6 +232,7 @@ class ModelOutputThunk(Generic[S]):
                 "would split its text; use `await thunk` for the whole of it"
             )
         self._check_usable()
+        self._source.check_outside()  # here, or the one who may read would come second
         deltas = _Deltas(self)
         self._loop = weakref.ref(deltas)  # weakly: it has the thunk, and ends when it is left
         return deltas
@@ -367,8 +372,8 @@ class ModelOutputThunk(Generic[S]):
         event loop it cannot wait, and in a process that was forked meanwhile nothing comes.
 
         Raises:
-            PendingReplyError: the reply is not complete, and this is an event loop or a
-                forked process.
+            PendingReplyError: the reply is not complete, and this is an event loop, a
+                forked process, or a part of what produces it.
             BackendError, GenerationCancelled, DependencyError: as `avalue`.
         """
         generation = self._source
@@ -381,6 +386,7 @@ class ModelOutputThunk(Generic[S]):
                     "Wait for it before the fork, or make a new call"
                 )
             if running_native() is None and generation.host.loop.is_running():
+                generation.check_outside()
                 return call_in_loop(generation.host, self.avalue)
             if running_native() is not None and not generation.host.is_here():
                 check_here(generation.host, "this reply")

@@ -167,10 +167,12 @@ class StreamChunkingResult:
             BackendError, DependencyError: the reply failed, unless `astream` has said so.
             GenerationCancelled: the reply was cancelled, or its session or event loop ended.
             WrongEventLoop: the run belongs to another event loop.
+            PendingReplyError: a requirement of the run waits for it.
             Exception: what a requirement or the chunking strategy raised.
         """
         job = self._job
         job.check_here()
+        job.check_outside()
         if job.live:
             job.gain_interest()
             try:

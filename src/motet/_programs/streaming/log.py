@@ -83,9 +83,12 @@ class LogReader(AsyncIterator[T]):
         Raises:
             SingleReaderError: another iterator has begun, or another task is in here.
             WrongEventLoop: the run belongs to another event loop.
+            PendingReplyError: a requirement of the run reads it.
         """
         log = self._log
         task = log._job.task_here()
+        if not self._begun:
+            log._job.check_outside()
         self._claim()
         if self._ended:
             await anyio.lowlevel.checkpoint()
