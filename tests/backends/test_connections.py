@@ -22,6 +22,7 @@ from motet import (
     SimpleContext,
     TruncatedReply,
 )
+from motet._http import client
 from motet._http.client import shared_transport
 from motet._http.route import Route, route_to
 from motet._runtime.host import current_host
@@ -387,6 +388,31 @@ def test_a_client_of_ones_own_knows_the_way_itself(
 
 
 # --- connections that get old
+
+
+@pytest.mark.anyio
+async def test_backends_share_the_files_that_the_process_may_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client, "default_limit", lambda: 4)
+    seen: list[int] = []
+
+    async def busy(visit: Visit) -> None:
+        while True:
+            await visit.request()
+            seen.append(shared_transport(current_host()).open)
+            await anyio.wait_all_tasks_blocked()
+            await visit.send(REPLY)
+
+    async with raw_server(busy) as one, raw_server(busy) as other:
+        backends = [ollama(server.url) for server in (one, other)]
+        for _ in range(2):
+            async with anyio.create_task_group() as tasks:
+                for backend in backends * 6:
+                    tasks.start_soon(ask, backend)
+        assert len(seen) == 24
+        assert max(seen) == 4
+        await backends[0].close_idle()
 
 
 async def one_and_silently_gone(visit: Visit) -> None:

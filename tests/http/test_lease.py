@@ -10,9 +10,9 @@ import httpx2
 import pytest
 
 from backends.raw import OK, Handler, RawServer, Visit, answers, chunked, raw_server, whole
-from motet._http import connection
+from motet._http import connection, lease
 from motet._http.connection import MAX_HEADER_BYTES
-from motet._http.lease import LeaseTransport
+from motet._http.lease import LeaseTransport, Room
 from motet._values.errors import ProtocolError
 
 pytestmark = pytest.mark.anyio
@@ -101,6 +101,76 @@ async def test_each_origin_has_its_own_connections() -> None:
         await idle_is(transport, 0, 0)
 
 
+async def test_connections_that_serve_nobody_make_room_the_oldest_first() -> None:
+    room = Room(3)
+    transports = [LeaseTransport(room=room) for _ in range(2)]
+    async with (
+        raw_server(echo) as one,
+        raw_server(echo) as other,
+        raw_server(echo) as third,
+        client(transports[0]) as http,
+        client(transports[1]) as elsewhere,
+    ):
+        await http.get(one.url)
+        await elsewhere.get(other.url)
+        await http.get(other.url)
+        await idle_is(transports[0], 0, 2)
+        await http.get(third.url)
+        await one.wait_empty()  # the server hears of it
+        await elsewhere.get(one.url)
+        await idle_is(transports[0], 0, 2)
+        await idle_is(transports[1], 0, 1)
+        assert [len(server.visits) for server in (one, other, third)] == [2, 2, 1]
+        await http.get(third.url)  # one that is there needs no room
+        await idle_is(transports[0], 0, 2)
+        await idle_is(transports[1], 0, 1)
+
+
+async def test_without_idle_connections_nobody_waits_for_room() -> None:
+    transport = LeaseTransport(room=Room(1))
+    async with raw_server(echo) as server, client(transport) as http:
+        requests = [http.build_request("GET", server.url) for _ in range(3)]
+        held = [await http.send(request, stream=True) for request in requests]
+        await idle_is(transport, 3, 0)
+        for response in held:
+            await response.aread()
+        await idle_is(transport, 0, 3)
+
+
+async def test_connections_that_are_being_opened_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    most = 0
+
+    async def connect(*args: Any, **kwargs: Any) -> Any:
+        nonlocal most
+        most = max(most, transport.open)
+        await anyio.sleep(0.01)
+        if transport.idle:
+            raise AssertionError
+        return await connection.connect(*args, **kwargs)
+
+    monkeypatch.setattr(lease, "connect", connect)
+    transport = LeaseTransport(room=Room(4))
+    async with raw_server(echo) as one, raw_server(echo) as other, client(transport) as http:
+        for server in (one, other):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(4):
+                    tasks.start_soon(http.get, server.url)
+            await idle_is(transport, 0, 4)
+    assert (most, transport.open) == (4, 0)
+
+
+async def test_a_connection_that_was_given_up_while_it_was_opened_takes_no_room() -> None:
+    transport = LeaseTransport(room=Room(4))
+    async with raw_server(echo) as server, client(transport) as http:
+        with pytest.raises(httpx2.ConnectError):
+            await http.get("http://127.0.0.1:1")
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await http.get(server.url)
+        assert scope.cancelled_caught
+    assert transport.open == 0
+
+
 async def test_a_connection_that_the_server_closed_meanwhile_is_not_used() -> None:
     transport = LeaseTransport()
     once = answers(whole(b"1"), stay=False)
@@ -126,7 +196,7 @@ async def test_connections_that_nobody_uses_again_are_closed_while_others_are_us
         for response in held:
             await response.aread()
         for connection in next(iter(transport._idle.values())):
-            connection._expires = 0.0
+            connection.expires = 0.0
         await http.get(other.url)
         await one.wait_empty()
         await idle_is(transport, 0, 1)

@@ -9,6 +9,7 @@ import pytest
 
 from motet._http.client import Clients
 from motet._http.limiter import CallLimiter, default_limit
+from motet._runtime.host import current_host
 
 pytestmark = pytest.mark.anyio
 
@@ -120,6 +121,15 @@ async def test_without_a_number_there_are_places_for_the_files_the_process_may_o
     for files, places in ((1024, 896), (100, 16), (10_000, 9872)):
         monkeypatch.setattr(resource, "getrlimit", lambda _, files=files: (files, files))
         assert default_limit() == places
+
+
+async def test_backends_without_a_number_share_the_places_of_their_event_loop() -> None:
+    host = current_host()
+    one, other = (Clients(f"http://{name}", {}).on(host).limiter for name in "xy")
+    assert one is other
+    numbered = [Clients("http://x", {}, max_in_flight=3).on(host).limiter for _ in range(2)]
+    assert len({one, *numbered}) == 3
+    assert [limiter.total for limiter in numbered] == [3, 3]
 
 
 @pytest.mark.parametrize("number", [0, -1, 1.5, "3"])

@@ -25,7 +25,7 @@ from .route import DIRECT, Route
 if TYPE_CHECKING:
     import httpx2
 
-    from .lease import LeaseTransport
+    from .lease import LeaseTransport, Room
 
 
 Interposer: TypeAlias = Callable[[Any, Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
@@ -68,7 +68,7 @@ class Clients:
         headers: their headers.
         http_client: the user's own client, used as it is and never closed by us.
         max_in_flight: how many calls at once on one event loop; None for as many as the
-            process may open sockets for.
+            process may open sockets for, together with all other backends without a number.
         route: the way to the server, for connections of our own.
 
     Attributes:
@@ -117,7 +117,9 @@ class Clients:
         """Return the client for the event loop of *host*."""
         client = self._clients.get(host)
         if client is None:
-            limiter = CallLimiter(self._max_in_flight or default_limit())
+            limiter = (
+                CallLimiter(self._max_in_flight) if self._max_in_flight else _shared_limiter(host)
+            )
             # Weakly: what the host keeps must not keep the host.
             ways = self._over_proxy if self._route.proxy else self._over_lease
             make = (
@@ -196,9 +198,24 @@ def shared_transport(host: LoopHost, route: Route = DIRECT) -> LeaseTransport:
 
     return host.resource(
         ("motet lease transport", route),
-        lambda: LeaseTransport(ssl_context=route.ssl_context, uds=route.uds),
+        lambda: LeaseTransport(ssl_context=route.ssl_context, uds=route.uds, room=_room(host)),
         lambda each: each.aclose(),
     )
+
+
+def _room(host: LoopHost) -> Room:
+    """Return the room that all connections of ours on one event loop share."""
+    from .lease import Room
+
+    return host.resource("motet room for connections", lambda: Room(default_limit()))
+
+
+def _shared_limiter(host: LoopHost) -> CallLimiter:
+    """Return the places that all backends on one event loop share, except those with a number.
+
+    The files that a process may open do not get more with every backend.
+    """
+    return host.resource("motet call limiter", lambda: CallLimiter(default_limit()))
 
 
 def _shared_client(host: LoopHost, route: Route) -> httpx2.AsyncClient:

@@ -56,6 +56,7 @@ class Connection:
 
     Attributes:
         answered: whether any byte has come since the request was sent.
+        expires: until when an idle connection is kept, on the clock of `time.monotonic`.
     """
 
     __slots__ = (
@@ -65,11 +66,11 @@ class Connection:
         "_complete",
         "_early",
         "_ended",
-        "_expires",
         "_http",
         "_socket",
         "_stream",
         "answered",
+        "expires",
     )
 
     def __init__(self, connected: Socket, secure: TLSStream | None = None) -> None:
@@ -82,7 +83,7 @@ class Connection:
         self._complete = False
         self._ended = False  # the server has closed its side
         self._bodiless = False  # an answer to HEAD has the headers of a body, and none
-        self._expires = 0.0
+        self.expires = 0.0
         self.answered = False
 
     async def send(
@@ -278,7 +279,7 @@ class Connection:
             self._http.start_next_cycle()
         else:
             return False
-        self._expires = time.monotonic() + keepalive
+        self.expires = time.monotonic() + keepalive
         return True
 
     def is_stale(self) -> bool:
@@ -288,7 +289,7 @@ class Connection:
 
     def has_expired(self) -> bool:
         """Whether an idle connection has waited too long."""
-        return time.monotonic() > self._expires
+        return time.monotonic() > self.expires
 
     async def aclose(self) -> None:
         """Close the connection; a shielded checkpoint."""

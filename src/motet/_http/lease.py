@@ -5,7 +5,8 @@ one is wanted, and queues requests when none is free; at a thousand calls at onc
 first costs more than the calls, and in the queue a cancelled request can take its
 place with it (in httpx 0.28, for good). Here a connection is popped from a stack or
 made, and there is no queue: whoever wants fewer connections makes fewer calls, see
-`limiter`.
+`limiter`. That counts calls, and not the connections that are kept after them, so these
+make room for new ones.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import httpx2
 
 from .connection import Connection, connect
+from .limiter import default_limit
 
 if TYPE_CHECKING:
     import ssl
@@ -47,6 +49,33 @@ class Message(NamedTuple):
     body: bytes | httpx2.AsyncByteStream
 
 
+class Room:
+    """Room for the connections of one event loop: an idle one is closed where a new one has none.
+
+    Args:
+        most: how many may be open before that.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._transports: list[LeaseTransport] = []
+
+    def share(self, transport: LeaseTransport) -> None:
+        """Count the connections of a transport, too."""
+        self._transports.append(transport)
+
+    async def make(self) -> None:
+        """Close what is idle, longest first, until those that are being opened have room.
+
+        It waits for nobody's call: where all are in use, it is not the room that sets the limit.
+        """
+        while sum(each.open for each in self._transports) > self._most:
+            kept = [idle for each in self._transports for idle in each.kept()]
+            if not kept:
+                return
+            await min(kept, key=lambda idle: idle[0].expires).pop(0).aclose()
+
+
 class LeaseTransport(httpx2.AsyncBaseTransport):
     """HTTP/1.1 connections, each leased to one request at a time.
 
@@ -56,6 +85,7 @@ class LeaseTransport(httpx2.AsyncBaseTransport):
         keepalive: for how long an idle connection is kept, in seconds.
         ssl_context: TLS settings for https; the shared default without it.
         uds: the path of a Unix socket to connect to instead of the URL's host.
+        room: what it shares with other transports of the event loop; room of its own without it.
     """
 
     def __init__(
@@ -64,12 +94,16 @@ class LeaseTransport(httpx2.AsyncBaseTransport):
         keepalive: float = KEEPALIVE,
         ssl_context: ssl.SSLContext | None = None,
         uds: str | None = None,
+        room: Room | None = None,
     ) -> None:
         self._keepalive = keepalive
         self._ssl_context = ssl_context
         self._uds = uds
         self._idle: dict[tuple[bytes, bytes, int | None], Idle] = {}
         self._leased: set[Connection] = set()
+        self._opening = 0
+        self._room = Room(default_limit()) if room is None else room
+        self._room.share(self)
 
     @property
     def leased(self) -> int:
@@ -80,6 +114,15 @@ class LeaseTransport(httpx2.AsyncBaseTransport):
     def idle(self) -> int:
         """How many connections wait for one."""
         return sum(map(len, self._idle.values()))
+
+    @property
+    def open(self) -> int:
+        """How many connections there are, or will be in a moment."""
+        return self.leased + self.idle + self._opening
+
+    def kept(self) -> list[Idle]:
+        """Return the connections that wait for a request, by server, the longest first."""
+        return [idle for idle in self._idle.values() if idle]
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one request on a connection of its own and return when the headers are here.
@@ -121,12 +164,17 @@ class LeaseTransport(httpx2.AsyncBaseTransport):
 
     async def _connect(self, url: httpx2.URL) -> Connection:
         secure = url.scheme == "https"
-        return await connect(
-            url.raw_host.decode("ascii"),
-            url.port or (443 if secure else 80),
-            ssl_context=(self._ssl_context or shared_ssl_context()) if secure else None,
-            uds=self._uds,
-        )
+        self._opening += 1
+        try:
+            await self._room.make()
+            return await connect(
+                url.raw_host.decode("ascii"),
+                url.port or (443 if secure else 80),
+                ssl_context=(self._ssl_context or shared_ssl_context()) if secure else None,
+                uds=self._uds,
+            )
+        finally:
+            self._opening -= 1
 
     async def _send(
         self,

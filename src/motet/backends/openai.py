@@ -71,7 +71,7 @@ class OpenAIBackend(ServerBackend):
             as OpenAI's own does; None to go by *base_url*.
         http_client: an ``AsyncClient`` of httpx2 or httpx to use as it is.
         max_in_flight: how many calls at once on one event loop; None for as many as the
-            process may open sockets for.
+            process may open sockets for, together with all other backends without a number.
         ssl_context: TLS settings for https, such as further certificate authorities or a
             certificate of one's own; None for what the system trusts.
         uds: the path of a Unix socket to connect to; *base_url* is what it is asked for.

@@ -90,7 +90,7 @@ class ServerBackend(Backend):
         timeout: for how long the server may be silent, in seconds; None for no limit.
         http_client: an ``AsyncClient`` of httpx2 or httpx to use as it is.
         max_in_flight: how many calls at once on one event loop; None for as many as the
-            process may open sockets for.
+            process may open sockets for, together with all other backends without a number.
         ssl_context, uds, proxy: the way to the server, see `route_to`.
         max_reply_bytes: how long the body of a response may be.
         retries: whether and when a request that failed is sent again, see `RetryPolicy`.
