@@ -1,5 +1,6 @@
 """All requirements of one output are validated at the same time."""
 
+import asyncio
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -8,11 +9,19 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from motet import Backend, Context, ModelOutputThunk, SimpleContext
+from motet import (
+    Backend,
+    Context,
+    ModelOutputThunk,
+    RejectionSamplingStrategy,
+    SimpleContext,
+    open_session,
+)
 from motet._language.requirement import Requirement, ValidationResult
 from motet._programs.validation import validate_all
 from motet.testing import ScriptedBackend, ScriptedRequest
 from programs.scripted import broken, stopped
+from thunk.by_hand import stray
 from virtual_time import on_virtual_time
 
 pytestmark = pytest.mark.anyio
@@ -51,6 +60,78 @@ async def test_the_same_requirement_twice_is_validated_twice() -> None:
     twice = Requirement("x", count)
     assert len(await validate_all([twice, twice], ScriptedBackend("yes"), CTX)) == 2
     assert len(counted) == 2
+
+
+@on_virtual_time
+@pytest.mark.parametrize("before", [0, 1])
+@pytest.mark.parametrize("after", [0, 1])
+async def test_a_check_that_lets_out_a_cancellation_nobody_asked_for_fails(
+    before: int, after: int
+) -> None:
+    ended: list[bool] = []
+
+    async def long(ctx: Context) -> bool:
+        try:
+            await anyio.sleep(3600)
+        finally:
+            ended.append(True)
+        raise AssertionError
+
+    async def check(ctx: Context) -> bool:
+        await anyio.sleep(1)
+        await stray()
+        raise AssertionError
+
+    others = [[Requirement("x", long)] * count for count in (before, after)]
+    requirements = [*others[0], Requirement("x", check), *others[1]]
+    with pytest.raises(RuntimeError, match="nothing had cancelled") as caught:
+        await validate_all(requirements, ScriptedBackend("yes"), CTX)
+    assert isinstance(caught.value.__cause__, anyio.get_cancelled_exc_class())
+    assert len(ended) == before + after
+
+
+async def test_so_does_the_call_it_judges() -> None:
+    async def check(ctx: Context) -> bool:
+        await stray()
+        raise AssertionError
+
+    async with open_session(ScriptedBackend("answer")) as m:
+        thunk = await m.ainstruct(
+            "go",
+            requirements=[Requirement("x", check)],
+            strategy=RejectionSamplingStrategy(loop_budget=2),
+        )
+        with anyio.fail_after(10), pytest.raises(RuntimeError, match="nothing had cancelled"):
+            await thunk
+
+
+@on_virtual_time
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_check_that_is_cancelled_is_cancelled(count: int) -> None:
+    async def long(ctx: Context) -> bool:
+        await anyio.sleep(3600)
+        raise AssertionError
+
+    with anyio.move_on_after(1) as scope:
+        await validate_all([Requirement("x", long)] * count, ScriptedBackend("yes"), CTX)
+    assert scope.cancelled_caught
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "uvloop"], indirect=True)
+@pytest.mark.parametrize("count", [1, 2])
+async def test_so_is_one_that_asyncio_cancels(count: int) -> None:
+    async def long(ctx: Context) -> bool:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    task = asyncio.ensure_future(
+        validate_all([Requirement("x", long)] * count, ScriptedBackend("yes"), CTX)
+    )
+    await anyio.wait_all_tasks_blocked()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert task.cancelled()
 
 
 @on_virtual_time

@@ -3,6 +3,7 @@
 For tests of the layers that know outcomes, interest and deltas, and not who produces them.
 """
 
+import asyncio
 import math
 from typing import Any, Final
 
@@ -104,3 +105,19 @@ async def others_wait() -> None:
     for _ in range(5):
         await anyio.lowlevel.checkpoint()
     await anyio.wait_all_tasks_blocked()
+
+
+async def stray() -> None:
+    """Let out a cancellation, though nothing has cancelled this task."""
+    if asyncio._get_running_loop() is not None:
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+    kept: list[BaseException] = []
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class() as exc:
+            kept.append(exc)
+    raise kept[0]

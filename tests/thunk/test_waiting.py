@@ -1,5 +1,6 @@
 """Waiting for the whole of a reply: one outcome, for everybody, for ever."""
 
+import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,7 +14,7 @@ from motet._thunk.fanout import gather_all, wait_for_all_mots
 from motet._thunk.generation import Generation
 from motet._thunk.thunk import ModelOutputThunk
 from motet._values.errors import ConnectionLost, GenerationCancelled
-from thunk.by_hand import Reply, interest, others_wait, scripted
+from thunk.by_hand import Reply, interest, others_wait, scripted, stray
 
 pytestmark = pytest.mark.anyio
 
@@ -314,6 +315,33 @@ async def test_an_error_of_any_kind_reaches_the_waiter_and_the_event_loop_goes_o
     assert thunk.partial == "text"
     assert await scripted("afterwards") == "afterwards"
     assert not caplog.records
+
+
+async def test_a_cancellation_that_is_none_is_not_the_end_of_the_event_loop() -> None:
+    async def produce(generation: Generation) -> None:
+        generation.feed("Hel")
+        await stray()
+
+    generation = Generation(produce, host=current_host())
+    thunk: Thunk = ModelOutputThunk.pending(generation)
+    generation.start()
+    for _ in range(2):
+        with pytest.raises(GenerationCancelled, match="nothing had cancelled") as caught:
+            await thunk
+        assert caught.value.partial == "Hel"
+        assert isinstance(caught.value.__cause__, anyio.get_cancelled_exc_class())
+    assert await scripted("afterwards") == "afterwards"
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "uvloop"], indirect=True)
+async def test_a_native_cancellation_of_its_task_still_ends_a_reply() -> None:
+    reply = Reply()
+    await others_wait()
+    (task,) = (each for each in asyncio.all_tasks() if each.get_name() == "motet generation")
+    task.cancel()
+    with pytest.raises(GenerationCancelled, match="event loop ended"):
+        await reply.thunk
+    assert task.cancelled()
 
 
 def test_a_reply_whose_event_loop_has_ended_is_a_failure_for_ever(

@@ -11,6 +11,7 @@ other way round.
 
 from __future__ import annotations
 
+import math
 import sys
 import weakref
 from collections.abc import Awaitable, Callable, Generator
@@ -63,6 +64,9 @@ class Loop(Protocol):
 
     def running_task(self) -> object | None:
         """Return the task that the calling code runs in, None if it is none of this loop's."""
+
+    def is_cancelled(self) -> bool:
+        """Tell whether anything has cancelled the running task, where it is now."""
 
     def sleeper(self) -> Sleeper:
         """Return what one task can sleep on, once; to be called on this loop."""
@@ -143,6 +147,10 @@ class AsyncioLoop:
         if running is None or running is not self.native():
             return None
         return self._current_task(running)
+
+    def is_cancelled(self) -> bool:
+        task: Any = self.running_task()
+        return anyio.current_effective_deadline() == -math.inf or task.cancelling() > 0
 
     def sleeper(self) -> Sleeper:
         return _AsyncioSleeper(self.native())
@@ -270,6 +278,9 @@ class TrioLoop:
         except RuntimeError:  # no run in this thread, or between two tasks of it
             return None
         return task if self.is_here() else None
+
+    def is_cancelled(self) -> bool:
+        return anyio.current_effective_deadline() == -math.inf
 
     def sleeper(self) -> Sleeper:
         return _TrioSleeper(self._lowlevel)

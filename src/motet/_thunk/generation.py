@@ -36,6 +36,9 @@ DEFAULT_LINGER: Final = 0.25  # seconds; long enough for a loop that polls with 
 
 _NOBODY_WAITS: Final = "nobody was waiting for the reply any more"
 _LOOP_ENDED: Final = "the event loop ended before the reply was complete"
+_STRAY: Final = (
+    "a {} came out of what produces the reply, though nothing had cancelled it; see `__cause__`"
+)
 
 
 class Generation:
@@ -147,10 +150,14 @@ class Generation:
                 await anyio.lowlevel.checkpoint()
                 await self._produce(self)
                 complete = True
-        except anyio.get_cancelled_exc_class():
-            # Not our own scope, which absorbs its own: the event loop is ending.
-            self._settle_stopped(_LOOP_ENDED)
-            raise
+        except anyio.get_cancelled_exc_class() as exc:
+            # Not our own scope, which absorbs its own: the event loop is ending, if anything is.
+            loop = self.host.loop
+            if loop.is_closed() or loop.is_cancelled():
+                self._settle_stopped(_LOOP_ENDED)
+                raise
+            # Code of the user's has raised it, or has waited for a task that was cancelled.
+            self._settle_stopped(_STRAY.format(type(exc).__name__), exc)
         except BaseException as exc:
             if self.state not in LIVE_STATES:
                 return  # its loop was closed under it, and the outcome is written
@@ -172,12 +179,14 @@ class Generation:
         if self.state in LIVE_STATES:
             self._settle_stopped(_LOOP_ENDED)
 
-    def _settle_stopped(self, otherwise: str) -> None:
+    def _settle_stopped(self, otherwise: str, cause: BaseException | None = None) -> None:
         signal, reason = self._stopping or (GenerationSignal.ABANDONED, otherwise)
         if signal is GenerationSignal.CANCELLED:
             self._settle(signal)
         else:
-            self._settle(signal, GenerationCancelled(reason, partial=self.text))
+            error = GenerationCancelled(reason, partial=self.text)
+            error.__cause__ = cause
+            self._settle(signal, error)
 
     def _settle(self, signal: GenerationSignal, error: BaseException | None = None) -> None:
         """Write the outcome. Happens once; a second one is a bug that `advance` reports."""
