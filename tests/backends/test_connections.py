@@ -20,6 +20,7 @@ from motet import (
     ConnectionLost,
     MotetError,
     SimpleContext,
+    StatusError,
     TruncatedReply,
 )
 from motet._http import client
@@ -27,6 +28,7 @@ from motet._http.client import shared_transport
 from motet._http.route import Route, route_to
 from motet._runtime.host import current_host
 from motet.backends import OllamaModelBackend, OpenAIBackend
+from motet.testing import no_leaks
 
 LINE = b'{"model":"m","message":{"role":"assistant","content":"hi"},"done":false}\n'
 LAST = b'{"model":"m","done":true,"done_reason":"stop"}\n'
@@ -41,9 +43,9 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.lower(), raising=False)
 
 
-async def ask(backend: Any) -> str:
+async def ask(backend: Any, what: str = "Say something.") -> str:
     with anyio.fail_after(20):
-        thunk = backend.begin(CBlock("Say something."), SimpleContext())
+        thunk = backend.begin(CBlock(what), SimpleContext())
         text: str = await thunk
         return text
 
@@ -385,6 +387,37 @@ def test_a_client_of_ones_own_knows_the_way_itself(
         ollama("http://box", http_client=http, **{option: values[option]})
     monkeypatch.setenv("HTTP_PROXY", "http://p:1")
     ollama("http://box", http_client=http)
+
+
+# --- requests that are refused before they were read
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("status", [401, 413, 503])
+async def test_a_long_request_that_is_refused_before_it_was_read_says_why(
+    status: int, tmp_path: Path
+) -> None:
+    told, path = anyio.Event(), str(tmp_path / "s")
+
+    async def refuse(visit: Visit) -> None:
+        await visit.stream.receive()
+        said = b'{"error": "no, thank you"}'
+        head = b"HTTP/1.1 %d No\r\nContent-Length: %d\r\n\r\n" % (status, len(said))
+        await visit.send(head + said)
+        await told.wait()
+        await visit.stay()
+
+    with no_leaks():
+        async with raw_server(refuse, replies, uds=path) as server:
+            backend = ollama("http://box", uds=path)
+            with pytest.raises(StatusError, match="no, thank you") as caught:
+                await ask(backend, "x" * 8_000_000)
+            assert caught.value.status == status
+            told.set()
+            assert await ask(backend) == "hi"
+            assert len(server.visits) == 2
+            await backend.close_idle()
+            await server.wait_empty()
 
 
 # --- connections that get old

@@ -267,14 +267,18 @@ async def test_what_came_before_a_malformed_chunk_is_not_lost(
         await connection.aclose()
 
 
+def _reset_when_closed(visit: Visit) -> None:
+    raw = visit.stream.extra(SocketAttribute.raw_socket)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
 @pytest.mark.parametrize("answer", [b"", OK, whole(b"hello")[:-2]], ids=["none", "head", "body"])
 async def test_a_reset_is_a_transport_error(answer: bytes, read_all: ReadAll) -> None:
     async def reset(visit: Visit) -> None:
         await visit.request()
         if answer:
             await visit.send(answer)
-        raw = visit.stream.extra(SocketAttribute.raw_socket)
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        _reset_when_closed(visit)
 
     async with raw_server(reset) as server:
         connection = await connect("127.0.0.1", server.port)
@@ -296,6 +300,114 @@ async def test_a_refusal_that_comes_before_the_request_is_read_is_told(read_all:
         assert head.status_code == 413
         assert await read_all(connection) == b"no!"
         await connection.aclose()
+
+
+# More than is taken for a server that does not read: Unix sockets hold little, and those of
+# TCP on asyncio are read before anybody asks.
+LONG = b"x" * 8_000_000
+REFUSAL = b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nno!"
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+@pytest.mark.parametrize(
+    "before", [b"", b"HTTP/1.1 100 Continue\r\n\r\n"], ids=["at once", "after a 1xx"]
+)
+async def test_a_refusal_is_told_while_the_server_reads_no_further(
+    tls: bool, before: bytes, tmp_path: Path, authority: trustme.CA, read_all: ReadAll
+) -> None:
+    told, path = anyio.Event(), str(tmp_path / "s")
+
+    async def refuse(visit: Visit) -> None:
+        await visit.stream.receive()
+        if before:
+            await visit.send(before)
+            await anyio.wait_all_tasks_blocked()
+        await visit.send(REFUSAL)
+        await told.wait()
+        await visit.stay()
+
+    context = _server_side(authority, "127.0.0.1") if tls else None
+    async with raw_server(refuse, tls=context, uds=path) as server:
+        trust = _trusting(authority) if tls else None
+        connection = await connect("127.0.0.1", 0, ssl_context=trust, uds=path)
+        with anyio.fail_after(10):
+            head = await ask(connection, LONG)
+            assert head.status_code == 413
+            assert await read_all(connection) == b"no!"
+        # What follows would be taken for the rest of this request.
+        assert not connection.make_ready(60)
+        await connection.aclose()
+        told.set()
+        await server.wait_empty()
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+async def test_a_refusal_is_told_though_the_connection_breaks(
+    tls: bool, authority: trustme.CA, read_all: ReadAll
+) -> None:
+    async def refuse(visit: Visit) -> None:
+        await visit.stream.receive()
+        await visit.send(REFUSAL)
+        _reset_when_closed(visit)
+
+    context = _server_side(authority, "127.0.0.1") if tls else None
+    async with raw_server(refuse, tls=context) as server:
+        trust = _trusting(authority) if tls else None
+        connection = await connect("127.0.0.1", server.port, ssl_context=trust)
+        with anyio.fail_after(10):
+            assert (await ask(connection, LONG)).status_code == 413
+            assert await read_all(connection) == b"no!"
+        await connection.aclose()
+
+
+async def test_a_welcome_answer_does_not_stop_the_request(
+    tmp_path: Path, read_all: ReadAll
+) -> None:
+    path = str(tmp_path / "s")
+
+    async def answer_early(visit: Visit) -> None:
+        _, _, body = (await visit.stream.receive()).partition(b"\r\n\r\n")
+        await visit.send(OK + b"Transfer-Encoding: chunked\r\n\r\n")
+        await anyio.wait_all_tasks_blocked()
+        while len(body) < len(LONG):
+            body += await visit.stream.receive()
+        await visit.send(b"5\r\nhello\r\n0\r\n\r\n")
+        await answers(whole(b"again"))(visit)
+
+    async with raw_server(answer_early, uds=path):
+        connection = await connect("127.0.0.1", 0, uds=path)
+        with anyio.fail_after(10):
+            assert (await ask(connection, LONG)).status_code == 200
+            assert await read_all(connection) == b"hello"
+            assert connection.make_ready(60)
+            await ask(connection)
+            assert await read_all(connection) == b"again"
+        await connection.aclose()
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [(b"", httpx2.TransportError), (b"what?\r\n\r\n", ProtocolError)],
+    ids=["nothing", "no HTTP"],
+)
+async def test_what_is_no_answer_ends_a_long_request_too(
+    answer: bytes, error: type[Exception], tmp_path: Path
+) -> None:
+    told, path = anyio.Event(), str(tmp_path / "s")
+
+    async def say_nothing_proper(visit: Visit) -> None:
+        await visit.stream.receive()
+        if answer:
+            await visit.send(answer)
+            await told.wait()
+
+    async with raw_server(say_nothing_proper, uds=path) as server:
+        connection = await connect("127.0.0.1", 0, uds=path)
+        with anyio.fail_after(10), pytest.raises(error):
+            await ask(connection, LONG)
+        told.set()
+        await connection.aclose()
+        await server.wait_empty()
 
 
 async def test_an_answer_to_head_has_no_body(read_all: ReadAll) -> None:

@@ -41,7 +41,15 @@ MAX_HEADER_BYTES: Final = 64 * 1024
 # A server sends one or two, one that sends them without end is hostile.
 MAX_INTERIM_RESPONSES: Final = 16
 
+# What systems take for a server that does not read: the usual window of TCP. A longer request
+# may have to wait for the server, and meanwhile it may be refused. To listen for that costs a
+# task, a tenth of a millisecond, which shorter ones are spared.
+_ONE_WRITE: Final = 64 * 1024
+
 _CUT_OFF: Final = "the server closed the connection in the body"
+
+# What a write says when the connection cannot take it any more.
+_GONE: Final = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
 
 # The status that h11 would have a server answer with: "Request Header Fields Too Large".
 _TOO_LARGE: Final = 431
@@ -60,6 +68,7 @@ class Connection:
     """
 
     __slots__ = (
+        "_answer",
         "_bodiless",
         "_body",
         "_broken",
@@ -67,6 +76,7 @@ class Connection:
         "_early",
         "_ended",
         "_http",
+        "_sent",
         "_socket",
         "_stream",
         "answered",
@@ -80,6 +90,8 @@ class Connection:
         self._body: ChunkedDecoder | None = None
         self._early = b""  # of the body, what came together with the head
         self._broken: ProtocolError | None = None  # what is wrong with the body
+        self._answer: h11.Response | Exception | None = None  # what came while we were sending
+        self._sent = False  # the server has been given the whole request
         self._complete = False
         self._ended = False  # the server has closed its side
         self._bodiless = False  # an answer to HEAD has the headers of a body, and none
@@ -93,32 +105,63 @@ class Connection:
         headers: list[tuple[bytes, bytes]],
         body: bytes | AsyncIterable[bytes],
     ) -> None:
-        """Send a request.
+        """Send a request, or as much of it as the server wants before it refuses it.
 
         Raises:
             httpx2.LocalProtocolError: it cannot be written as HTTP.
         """
-        self._complete = self.answered = False
+        self._complete = self._sent = self.answered = False
         self._bodiless = method == b"HEAD"
         write, http = self._stream.send, self._http
         try:
             head = http.send(_request(method, target, tuple(headers))) or b""
             if isinstance(body, bytes):
                 content = (http.send(h11.Data(data=body)) or b"") if body else b""
-                await write(head + content + (http.send(h11.EndOfMessage()) or b""))
-                return
-            await write(head)
-            async for data in body:
-                await write(http.send(h11.Data(data=data)) or b"")
-            await write(http.send(h11.EndOfMessage()) or b"")
+                request = head + content + (http.send(h11.EndOfMessage()) or b"")
+                if len(request) > _ONE_WRITE:
+                    await self._send_unless_refused(request)
+                    return
+                await write(request)
+            else:
+                await write(head)
+                async for data in body:
+                    await write(http.send(h11.Data(data=data)) or b"")
+                await write(http.send(h11.EndOfMessage()) or b"")
+            self._sent = True
         except h11.LocalProtocolError as exc:
             # Without its cause: h11 quotes the header that is wrong, which may be a key.
             text = str(exc) if "header" not in str(exc) else "a header is not valid in HTTP"
             raise httpx2.LocalProtocolError(text) from None
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+        except _GONE:
             # A server may refuse a request before it has read it all, and say why. If it
             # says nothing, reading its answer fails in the same way.
             pass
+
+    async def _send_unless_refused(self, request: bytes) -> None:
+        """Send a request that takes its time, and no more of it once it has been refused.
+
+        Who refuses a request may keep the connection open and read no further, and then
+        sending would not end.
+        """
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._listen, tasks.cancel_scope)
+            with suppress(*_GONE):  # not into the task group, which would wrap it; see `send`
+                await self._stream.send(request)
+                self._sent = True
+            tasks.cancel_scope.cancel()
+
+    async def _listen(self, sending: anyio.CancelScope) -> None:
+        """Wait for the answer while the request is sent, and stop that unless it is welcome.
+
+        Being cancelled loses nothing: `receive_head` goes on where this has stopped.
+        """
+        try:
+            self._answer = answer = await self.receive_head()
+            if 200 <= answer.status_code < 300:
+                return  # a server may begin to answer before it has read all
+        except (httpx2.TransportError, ProtocolError) as exc:
+            self._answer = exc
+        sending.cancel()
 
     async def receive_head(self) -> h11.Response:
         """Return the status and headers of the response.
@@ -128,6 +171,11 @@ class Connection:
             ProtocolError: HTTP was not spoken.
             ReplyTooLarge: the head is longer than `MAX_HEADER_BYTES`.
         """
+        answer, self._answer = self._answer, None
+        if isinstance(answer, Exception):
+            raise answer
+        if answer is not None:
+            return answer
         interim = 0
         while True:
             event = self._next_event()
@@ -268,6 +316,8 @@ class Connection:
             keepalive: for how long it may wait for one, in seconds.
         """
         body, self._body = self._body, None
+        if not self._sent:
+            return False  # the server would take the next request for the rest of this one
         if body is not None:
             if not body.complete or body.surplus or self._http.our_state is not h11.DONE:
                 return False
