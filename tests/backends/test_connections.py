@@ -341,16 +341,35 @@ def test_the_environment_may_name_a_proxy(
     assert route_to(url, uds="/s") == Route(uds="/s")
 
 
-@pytest.mark.parametrize("address", ["ftp://p:1", "socks4://p:1", "http:///p", "http://p:x", "p:0"])
+@pytest.mark.parametrize(
+    ("address", "wrong"),
+    [
+        ("ftp://p:1", "schemes"),
+        ("socks4://p:1", "schemes"),
+        ("http:///p", "no host"),
+        ("http://p:x", "port"),
+        ("p:0", "port"),
+        ("http://me:secret@p:99999", "port"),
+        ("http://me:sec/ret@p:1", "%2F"),
+        ("http://me:secret@10.0.0.256:1", "IPv4"),
+        ("10.0.0.256:1", "IPv4"),
+        ("socks5://10.0.0.256:1", "IPv4"),
+        ("http://me:secret@[::1", "neither"),
+        ("http://me:secret@a b:1", "blanks"),
+        ("http://me:secret@\u2603:1", "characters"),
+        ("http://me:sec\x7fret@p:1", "control characters"),
+    ],
+)
 @pytest.mark.parametrize("variable", [None, "HTTP_PROXY"])
 def test_what_is_no_proxy_is_refused_by_name_and_not_quoted(
-    address: str, variable: str | None, monkeypatch: pytest.MonkeyPatch
+    address: str, wrong: str, variable: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if variable:
         monkeypatch.setenv(variable, address)
-    with pytest.raises(ValueError, match=f"^{variable or 'proxy'} should be") as caught:
+    with pytest.raises(ValueError, match=f"^{variable or 'proxy'} should be.*{wrong}") as caught:
         route_to("http://box", proxy=None if variable else address)
     assert address not in str(caught.value)
+    assert "sec" not in str(caught.value)
 
 
 def test_socks_without_its_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,6 +385,9 @@ def test_socks_without_its_library_says_what_to_install(monkeypatch: pytest.Monk
         ({"ssl_context": True}, TypeError, "ssl.SSLContext"),
         ({"proxy": 3128}, TypeError, "URL of a proxy"),
         ({"uds": "/s", "proxy": "http://p:1"}, ValueError, "exclude each other"),
+        ({"base_url": "http://10.0.0.256:1"}, ValueError, "^base_url .*IPv4"),
+        ({"base_url": "http://box:99999"}, ValueError, "the port in base_url"),
+        ({"proxy": "http://10.0.0.256:1"}, ValueError, "^proxy .*IPv4"),
         ({"max_reply_bytes": 0}, ValueError, "max_reply_bytes"),
         ({"max_reply_bytes": 1.5}, ValueError, "max_reply_bytes"),
     ],
@@ -374,7 +396,7 @@ def test_what_cannot_be_meant_is_refused(
     backend: Any, options: dict[str, Any], error: type[Exception], match: str
 ) -> None:
     with pytest.raises(error, match=match):
-        backend("m", base_url="http://box", **options)
+        backend("m", **{"base_url": "http://box", **options})
 
 
 @pytest.mark.parametrize("option", ["ssl_context", "uds", "proxy"])

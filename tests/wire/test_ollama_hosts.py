@@ -1,8 +1,11 @@
-"""How an address of Ollama is read."""
+"""How an address of Ollama is read, and what is refused in any address."""
 
+from typing import Any
+
+import httpx2
 import pytest
 
-from motet._wire.addresses import DEFAULT_BASE_URL, base_url_from_host
+from motet._wire.addresses import DEFAULT_BASE_URL, base_url_from_host, base_url_of
 
 
 @pytest.mark.parametrize("host", [None, "", " ", "\n", '""', "''"])
@@ -85,3 +88,56 @@ def test_a_password_is_refused_and_not_repeated(host: str) -> None:
         base_url_from_host(host)
     assert "secret" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("read", [base_url_from_host, base_url_of])
+@pytest.mark.parametrize(
+    ("url", "wrong"),
+    [
+        ("http://10.0.0.256:1", "IPv4"),
+        ("http://010.0.0.1", "IPv4"),
+        ("http://[::1", "brackets"),
+        ("http://[v1.a]:1", "brackets"),
+        ("http://[::1]x:1", "brackets"),
+        ("http://box\x00:1", "control characters"),
+        ("http://box:1/\x7f", "control characters"),
+        ("http://\u2603:1", "characters"),
+        ("http://a\u2100b:1", "no name"),
+        ("http://box:x", "a number from 1"),
+    ],
+)
+def test_what_the_http_library_would_refuse_is_refused_at_once(
+    read: Any, url: str, wrong: str
+) -> None:
+    with pytest.raises(ValueError, match=f"OURS .*{wrong}"):
+        read(url, name="OURS")
+    with pytest.raises(httpx2.InvalidURL):
+        httpx2.URL(url)
+
+
+@pytest.mark.parametrize("read", [base_url_from_host, base_url_of])
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1", "http://[fe80::1%eth0]:1", "http://b\u00fccher.example:1"]
+)
+def test_what_it_takes_is_taken(read: Any, url: str) -> None:
+    assert read(url) == url
+    httpx2.URL(url)
+
+
+@pytest.mark.parametrize("read", [base_url_from_host, base_url_of])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://me:sec/ret@box:1",
+        "me:sec/ret@box",
+        "http://box:99999?key=sec/ret",
+        "http://b ox:1/v1?key=sec/ret",
+        "http://box:1/v1?key=sec ret",
+        "ftp://box/v1?key=sec/ret",
+    ],
+)
+def test_no_error_shows_what_may_be_a_key(read: Any, url: str) -> None:
+    with pytest.raises(ValueError, match="base_url") as caught:
+        read(url, name="base_url")
+    assert "sec" not in str(caught.value)
+    assert "ret" not in str(caught.value)

@@ -11,9 +11,11 @@ import ipaddress
 import os
 import ssl
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import attrs
+
+from .._wire.addresses import host_complaint
 
 PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
 
@@ -120,10 +122,10 @@ def _checked(proxy: str, name: str) -> str:
     url = proxy.strip()
     if "://" not in url:
         url = f"http://{url}"
-    if not _is_proxy_url(url):
+    complaint = _complaint(url)
+    if complaint:
         raise ValueError(
-            f"{name} should be a URL such as http://box:3128 or socks5://box:1080; "
-            f"the schemes are {', '.join(PROXY_SCHEMES)}"
+            f"{name} should be a URL such as http://box:3128 or socks5://box:1080; {complaint}"
         )
     if url.lower().startswith("socks") and importlib.util.find_spec("socksio") is None:
         raise ImportError(
@@ -132,9 +134,27 @@ def _checked(proxy: str, name: str) -> str:
     return url
 
 
-def _is_proxy_url(url: str) -> bool:
+def _complaint(url: str) -> str:
+    """Return what is wrong with the URL of a proxy, without quoting it; ``""`` if nothing is."""
+    if any(each.isascii() and not each.isprintable() for each in url):
+        return "it has control characters in it"
     try:
         parts = urlsplit(url)
-        return parts.scheme in PROXY_SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return "its host is neither a name nor an address"
+    if parts.scheme not in PROXY_SCHEMES:
+        return f"the schemes are {', '.join(PROXY_SCHEMES)}"
+    if not parts.hostname:
+        return "it names no host"
+    if not _has_port(parts):
+        hint = ", and a / in a password should be written as %2F" if "@" in url else ""
+        return f"its port should be a number from 1 to 65535{hint}"
+    return host_complaint(parts)
+
+
+def _has_port(parts: SplitResult) -> bool:
+    """Whether the port of a URL is one, or left out."""
+    try:
+        return parts.port != 0
     except ValueError:
         return False
