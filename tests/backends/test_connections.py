@@ -399,6 +399,25 @@ def test_what_cannot_be_meant_is_refused(
         backend("m", **{"base_url": "http://box", **options})
 
 
+class _Derived(httpx2.Client):
+    """A synchronous client of somebody's own."""
+
+
+@pytest.mark.parametrize("backend", [OllamaModelBackend, OpenAIBackend])
+@pytest.mark.parametrize(
+    "kind", [httpx2.Client, httpx.Client, _Derived], ids=["httpx2", "httpx", "derived"]
+)
+def test_a_synchronous_client_is_refused_when_the_backend_is_made(backend: Any, kind: Any) -> None:
+    with kind() as http, pytest.raises(TypeError, match=r"should be an AsyncClient.*synchronous"):
+        backend("m", base_url="http://box", http_client=http)
+
+
+@pytest.mark.parametrize("library", [httpx2, httpx])
+def test_so_is_the_class_of_a_client(library: Any) -> None:
+    with pytest.raises(TypeError, match=r"should be an AsyncClient.*the class AsyncClient"):
+        ollama("http://box", http_client=library.AsyncClient)
+
+
 @pytest.mark.parametrize("option", ["ssl_context", "uds", "proxy"])
 def test_a_client_of_ones_own_knows_the_way_itself(
     option: str, monkeypatch: pytest.MonkeyPatch

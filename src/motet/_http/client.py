@@ -88,11 +88,8 @@ class Clients:
             raise ValueError(
                 f"max_in_flight should be a whole number from 1, or None, not {max_in_flight!r}"
             )
-        if http_client is not None and not hasattr(http_client, "build_request"):
-            raise TypeError(
-                "http_client should be an AsyncClient of httpx2 or httpx, "
-                f"not {type(http_client).__name__}"
-            )
+        if http_client is not None:
+            _check_client(http_client)
         if http_client is not None and route != DIRECT:
             raise ValueError(
                 "http_client excludes ssl_context, uds and proxy: give them to the client, as "
@@ -235,6 +232,20 @@ def _shared_client(host: LoopHost, route: Route) -> httpx2.AsyncClient:
         )
 
     return host.resource(("motet proxy client", route), make, lambda each: each.aclose())
+
+
+def _check_client(http_client: Any) -> None:
+    """Make sure that a client is of the kind that can be awaited, whichever library it is of."""
+    kind = type(http_client).__name__
+    if isinstance(http_client, type):
+        wrong = f"the class {http_client.__name__}; call it, and keep what it returns open"
+    elif not hasattr(http_client, "build_request"):
+        wrong = kind
+    elif hasattr(http_client, "close") and not hasattr(http_client, "aclose"):
+        wrong = f"a synchronous {kind}, which would hold up everything on the event loop"
+    else:
+        return
+    raise TypeError(f"http_client should be an AsyncClient of httpx2 or httpx, not {wrong}")
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:
