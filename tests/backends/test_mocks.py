@@ -10,7 +10,7 @@ import httpx2
 import pytest
 import respx
 
-from backends.raw import OK, answers, raw_server, whole
+from backends.raw import OK, Visit, answers, raw_server, whole
 from motet import (
     BackendUnavailable,
     CBlock,
@@ -114,6 +114,76 @@ async def test_a_hook_that_keeps_nothing_of_the_reply_is_told(library: Any) -> N
             await ask(backend)
         with pytest.raises(ProtocolError, match="aread"):
             await ask(backend)
+
+
+async def raise_at_once(response: Any) -> None:
+    response.raise_for_status()
+
+
+async def read_and_raise(response: Any) -> None:
+    await response.aread()
+    response.raise_for_status()
+
+
+async def spoil_and_raise(response: Any) -> None:
+    if response.is_error:
+        async for _ in response.aiter_raw():
+            pass
+    response.raise_for_status()
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(
+    ("hook", "said"),
+    [
+        (raise_at_once, "without saying why"),
+        (read_and_raise, "too much to do"),
+        (spoil_and_raise, "without saying why"),
+    ],
+)
+async def test_a_status_that_a_hook_raises_is_a_status(
+    protocol: str, library: Any, hook: Any, said: str
+) -> None:
+    make, _, body = PROTOCOLS[protocol]
+    busy = whole(b"too much to do", b"Retry-After: 0").replace(b"200 OK", b"503 Busy")
+    replies = [busy, busy, whole(body)]
+
+    async def serve(visit: Visit) -> None:
+        while True:
+            await visit.request()
+            await visit.send(replies.pop(0))
+
+    async with (
+        raw_server(serve) as server,
+        library.AsyncClient(event_hooks={"response": [hook]}) as http,
+    ):
+        backend = make("m", base_url=server.url, http_client=http)
+        with pytest.raises(StatusError, match=said) as caught:
+            await ask(backend)
+        assert caught.value.status == 503
+        assert caught.value.retry_after == 0
+        assert type(caught.value.__cause__).__name__ == "HTTPStatusError"
+        again = make("m", base_url=server.url, http_client=http, retries=1)
+        assert await ask(again) == "Hello."
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+async def test_the_status_of_another_request_is_not_the_servers(library: Any) -> None:
+    async with (
+        raw_server(answers(whole(b"").replace(b"200 OK", b"401 No"))) as tokens,
+        raw_server(answers(whole(LINES))) as server,
+        library.AsyncClient() as plain,
+    ):
+
+        async def fetch_token(request: Any) -> None:
+            (await plain.get(tokens.url)).raise_for_status()
+
+        async with library.AsyncClient(event_hooks={"request": [fetch_token]}) as http:
+            backend = OllamaModelBackend("m", base_url=server.url, http_client=http)
+            with pytest.raises(library.HTTPStatusError, match="401"):
+                await ask(backend)
+        assert server.requests == []
 
 
 @pytest.mark.parametrize(

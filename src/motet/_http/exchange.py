@@ -22,6 +22,7 @@ import math
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import anyio
@@ -309,13 +310,33 @@ class Exchange:
                 _log.debug("the body of an error response broke off", exc_info=True)
         return bytes(body[:MAX_ERROR_BYTES])
 
+    def _refused_by_hook(self, exc: Any) -> BackendError | None:
+        """Return the error for a status that a hook of the user's own client has raised first.
+
+        The client has closed the response by then, so there are words in it only if the hook
+        has read them. None if the status is that of another request, such as one with which
+        the client asks for a token, or is none that we would have raised.
+        """
+        response = exc.response
+        if response.request.extensions.get("trace") != self._trace or response.is_success:
+            return None
+        body = b""
+        with suppress(ProtocolError):  # the hook kept nothing; the status says more than that
+            body = _already_read(response) or b""
+        return self._sink.refused(response.status_code, response.headers, body[:MAX_ERROR_BYTES])
+
     def _translated(self, exc: Exception, url: str) -> BaseException:
         """Return an error of the HTTP library as one of ours."""
         if isinstance(exc, BackendError):
             return exc
         names = {cls.__name__ for cls in type(exc).__mro__}
         error: BackendError
-        if (tls := _tls_error(exc)) is not None and _is_about_certificates(tls):
+        if "HTTPStatusError" in names:
+            refused = self._refused_by_hook(exc)
+            if refused is None:
+                return exc
+            error = refused
+        elif (tls := _tls_error(exc)) is not None and _is_about_certificates(tls):
             error = CertificateError(
                 f"TLS with {_origin(url)} failed: {_reason(tls)}; ssl_context= says whom to "
                 "trust and who we are",
