@@ -9,8 +9,9 @@ import anyio
 import httpx2
 import pytest
 
-from motet.testing import ModelServer, Outcome, Reply, open_server
+from motet.testing import ModelServer, Outcome, Reply, open_server, serve_in_thread
 from motet.testing.server import _http
+from motet.testing.server.__main__ import main
 
 pytestmark = pytest.mark.anyio
 
@@ -316,6 +317,23 @@ async def test_an_address_in_use_is_an_error(server: ModelServer) -> None:
     with pytest.raises(OSError, match="in use"):
         async with open_server(port=port):
             pass
+
+
+@pytest.mark.parametrize("port", [-1, 65536, 99999])
+async def test_a_port_that_does_not_exist_is_refused(port: int) -> None:
+    with pytest.raises(ValueError, match=f"up to 65535, not {port}"):
+        async with open_server(port=port):
+            pass
+    with pytest.raises(ValueError, match="up to 65535"), serve_in_thread(port=port):
+        pass
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "99999", "http", ""])
+async def test_so_it_is_on_the_command_line(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--port", port])
+    assert caught.value.code == 2
+    assert "--port: it must be a number up to 65535" in capsys.readouterr().err
 
 
 async def test_headers_come_with_the_first_token_or_at_once() -> None:

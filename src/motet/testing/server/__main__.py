@@ -15,7 +15,7 @@ import anyio
 
 from motet.testing.server._models import DEFAULT_MODELS
 from motet.testing.server._records import Outcome
-from motet.testing.server._server import ModelServer, open_server
+from motet.testing.server._server import MAX_PORT, ModelServer, open_server
 from motet.testing.server._threads import LOOPS
 
 _KEPT_REQUESTS = 1000  # a server that runs for days must not remember them all
@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         description="A simulated model server that speaks the protocols of Ollama and OpenAI.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
-    parser.add_argument("--port", type=int, default=0, help="default: any that is free")
+    parser.add_argument("--port", type=_port, default=0, help="default: any that is free")
     parser.add_argument(
         "--ttft",
         type=_seconds,
@@ -94,6 +94,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--loop", choices=LOOPS, default="asyncio", help="default: %(default)s")
     return parser
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and int(text) <= MAX_PORT):
+        raise argparse.ArgumentTypeError(
+            f"it must be a number up to {MAX_PORT}, or 0 for any port that is free"
+        )
+    return int(text)
 
 
 def _seconds(text: str) -> float:

@@ -40,6 +40,7 @@ from motet.testing.server._scripts import (
 
 # As long as the system allows: a full backlog costs a client a second.
 _BACKLOG: Final = 8192
+MAX_PORT: Final = 65535
 _OUT_OF_FILES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _OUT_OF_FILES_PAUSE: Final = 0.05  # seconds
 
@@ -409,8 +410,11 @@ async def open_server(
 
     Raises:
         OSError: the address is taken, or not one of this machine.
-        ValueError: a time is negative, or a rate not positive.
+        ValueError: a time is negative, a rate not positive, or there is no such port.
     """
+    if not 0 <= port <= MAX_PORT:
+        # The system's own look-up may take it, modulo 65536.
+        raise ValueError(f"port must be 0, for any that is free, or up to {MAX_PORT}, not {port}")
     catalogue = Catalogue(models, accept_any_model, missing_models)
     pace = Pace(time_to_first_token, tokens_per_second)
     with await _listen(host, port) as listener:
