@@ -146,6 +146,17 @@ async def test_the_facts_of_a_reply(server: ModelServer) -> None:
 
 
 @pytest.mark.anyio
+async def test_a_usage_that_is_no_number_does_not_cost_the_reply(anyio_backend: Any) -> None:
+    last = b'{"done":true,"done_reason":"stop","prompt_eval_count":7,"eval_count":"3"}\n'
+    line = b'{"model":"m","message":{"role":"assistant","content":"hi"},"done":false}\n'
+    async with raw_server(answers(chunked(line, last))) as server:
+        thunk = begin(OllamaModelBackend(MODEL, base_url=server.url))
+        assert await thunk == "hi"
+    assert thunk.generation.usage["prompt_tokens"] == 7
+    assert thunk.generation.finish_reasons == ["stop"]
+
+
+@pytest.mark.anyio
 async def test_a_model_that_is_missing_is_named_with_the_way_to_get_it(server: ModelServer) -> None:
     server.script([Refuse(404, 'model "a-model" not found')])
     with pytest.raises(ModelNotFound, match="ollama pull a-model"):

@@ -319,6 +319,37 @@ def test_the_rate_is_tokens_by_the_time_it_took_to_make_them(
     assert record.tokens_per_second == rate
 
 
+@pytest.mark.parametrize("wrong", ["3", 2.5, True, [], {}, "", "1.5s"])
+@pytest.mark.parametrize("name", [name for name in RESPONSE if name.endswith(("count", "ation"))])
+def test_a_figure_that_is_no_number_costs_only_what_it_is_for(name: str, wrong: Any) -> None:
+    record = record_of(FIRST, MIDDLE, {**json.loads(LAST), name: wrong})
+    assert record.done
+    assert record.response() == {**RESPONSE, name: wrong}  # as the server said it
+    prompt = 0 if name == "prompt_eval_count" else 7
+    completion = 0 if name == "eval_count" else 3
+    assert record.usage == {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }
+    rate: float | None = 2.0
+    if name == "eval_count":
+        rate = None
+    elif name == "eval_duration":
+        rate = 3 / 2.5 * 1e9 if wrong == 2.5 else None  # a duration may be a fraction
+    assert record.tokens_per_second == rate
+
+
+def test_a_usage_without_a_number_is_none() -> None:
+    record = record_of({"done": True, "prompt_eval_count": "7", "eval_count": 2.5})
+    assert record.usage is None
+    assert record_of({"done": True, "eval_count": 3.0}).usage == {
+        "prompt_tokens": 0,
+        "completion_tokens": 3,
+        "total_tokens": 3,
+    }
+
+
 def test_what_a_record_returns_does_not_change_with_it() -> None:
     record = record_of(said("a", logprobs=[1]))
     response = record.response()

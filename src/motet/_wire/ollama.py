@@ -78,7 +78,11 @@ class OllamaMessage(msgspec.Struct, gc=False):
 
 
 class OllamaChunk(msgspec.Struct, gc=False):
-    """One line of a reply. Durations are in nanoseconds."""
+    """One line of a reply.
+
+    The figures are numbers, the durations in nanoseconds; they are of any type here, because
+    one that is no number must not cost the reply.
+    """
 
     model: str | None = None
     message: OllamaMessage | None = None
@@ -86,12 +90,12 @@ class OllamaChunk(msgspec.Struct, gc=False):
     thinking: str | None = None  # likewise
     done: bool | None = None
     done_reason: str | None = None
-    total_duration: float | int | None = None
-    load_duration: float | int | None = None
-    prompt_eval_count: int | None = None
-    prompt_eval_duration: float | int | None = None
-    eval_count: int | None = None
-    eval_duration: float | int | None = None
+    total_duration: Any = None
+    load_duration: Any = None
+    prompt_eval_count: Any = None
+    prompt_eval_duration: Any = None
+    eval_count: Any = None
+    eval_duration: Any = None
     logprobs: list[Any] | None = None
     remote_model: str | None = None
     error: Any = None
@@ -248,10 +252,11 @@ class ReplyRecord:
     def usage(self) -> dict[str, int] | None:
         """The tokens of the prompt, of the reply and of both; ``None`` while not known.
 
-        The server leaves out a count of zero, so one that is missing beside the other is 0.
+        The server leaves out a count of zero, so one that is missing beside the other is 0,
+        and so is one that cannot be read.
         """
-        prompt = self._facts.get("prompt_eval_count")
-        completion = self._facts.get("eval_count")
+        prompt = _count(self._facts.get("prompt_eval_count"))
+        completion = _count(self._facts.get("eval_count"))
         if prompt is None and completion is None:
             return None
         counts = (prompt or 0, completion or 0)
@@ -264,9 +269,9 @@ class ReplyRecord:
     @property
     def tokens_per_second(self) -> float | None:
         """How fast the server made the reply; ``None`` where it does not say."""
-        count = self._facts.get("eval_count")
+        count = _count(self._facts.get("eval_count"))
         nanoseconds = self._facts.get("eval_duration")
-        if count is None or not nanoseconds:
+        if count is None or type(nanoseconds) not in (int, float) or not nanoseconds:
             return None
         return float(count / nanoseconds * 1e9)
 
@@ -315,6 +320,13 @@ class ReplyRecord:
             raw["function"] = {} if function.index is None else {"index": function.index}
             raw["function"] |= {"name": name, "arguments": arguments}
             self._raw_calls += (raw,)
+
+
+def _count(said: Any) -> int | None:
+    """Return a number of tokens, ``None`` for what is none."""
+    if type(said) is int or (isinstance(said, float) and said.is_integer()):
+        return int(said)
+    return None
 
 
 def _arguments(name: str, given: dict[str, Any] | str | None) -> dict[str, Any]:
