@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
-from backends.raw import answers, chunked, raw_server, whole
+from backends.raw import Visit, answers, chunked, raw_server, whole
 from motet import (
     BackendTimeout,
     BackendUnavailable,
@@ -216,6 +216,69 @@ async def test_a_field_that_a_server_refuses_is_left_out_from_then_on(
         thunk = begin(backend, **options)
         assert await thunk == "hi"
         assert [field in sent(request)[1] for request in server.requests] == [True, False, False]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("status", [400, 500])
+async def test_a_field_is_left_out_from_then_on_only_if_that_was_of_use(status: int) -> None:
+    no = refusal(400, {"message": "stream_options, it says"})
+    otherwise = refusal(status, {"message": "bad weather"})
+    async with raw_server(answers(no, otherwise, stream(HI, STOP))) as server:
+        backend = OpenAIBackend("m", base_url=server.url)
+        with pytest.raises(StatusError, match="bad weather"):
+            await begin(backend)
+        assert await begin(backend) == "hi"
+        carried = ["stream_options" in sent(request)[1] for request in server.requests]
+        assert carried == [True, False, True]
+
+
+@pytest.mark.anyio
+async def test_a_reply_that_breaks_off_has_shown_all_the_same_that_a_field_is_refused() -> None:
+    no = refusal(400, {"message": "stream_options, it says"})
+    cut = stream(HI)  # without its end
+    async with raw_server(answers(no, cut, stream(HI, STOP))) as server:
+        backend = OpenAIBackend("m", base_url=server.url)
+        with pytest.raises(TruncatedReply):
+            await begin(backend)
+        assert await begin(backend) == "hi"
+        assert "stream_options" not in sent(server.requests[-1])[1]
+
+
+@pytest.mark.anyio
+async def test_calls_at_once_find_out_each_for_itself_what_a_server_refuses() -> None:
+    no = refusal(400, {"message": "stream_options, it says"})
+    first_asked, both_asked, first_answered = anyio.Event(), anyio.Event(), anyio.Event()
+
+    async def first(visit: Visit) -> None:
+        await visit.request()
+        first_asked.set()
+        await both_asked.wait()
+        await visit.send(no)
+        await visit.request()
+        await visit.send(stream(HI, STOP))
+        await visit.stay()
+
+    async def second(visit: Visit) -> None:
+        # Refused when the backend knows already, but was asked when it did not.
+        await visit.request()
+        both_asked.set()
+        await first_answered.wait()
+        await visit.send(no)
+        await visit.request()
+        await visit.send(stream(HI, STOP))
+        await visit.stay()
+
+    async with raw_server(first, second) as server:
+        backend = OpenAIBackend("m", base_url=server.url)
+        one = begin(backend)
+        with anyio.fail_after(10):
+            await first_asked.wait()
+            two = begin(backend)
+            assert await one == "hi"
+            first_answered.set()
+            assert await two == "hi"
+        carried = ["stream_options" in sent(request)[1] for request in server.requests]
+        assert sorted(carried) == [False, False, True, True]
 
 
 @pytest.mark.anyio

@@ -193,17 +193,19 @@ class OllamaModelBackend(ServerBackend):
                 model=self.model_id,
             )
 
-    async def _remedied(self, error: BackendError) -> bool:
+    async def _remedied(
+        self, error: BackendError, without: frozenset[str]
+    ) -> frozenset[str] | None:
         if not self._pull or not isinstance(error, ModelNotFound):
-            return False
+            return None
         pulls = self._pulls
         async with self._pulling.setdefault(current_host(), anyio.Lock()):
             if self._pulls == pulls:  # nobody has while this call waited
                 await self.pull(progress=self._pull if callable(self._pull) else None)
                 self._pulls += 1
-        return True
+        return without
 
-    def _asking(self, request: Request) -> Asking:
+    def _asking(self, request: Request, without: frozenset[str]) -> Asking:
         tools = [tool.as_json_tool for tool in request.tools.values()]
         if request.prompt is not None:
             path, body = (

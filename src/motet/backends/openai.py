@@ -52,7 +52,7 @@ class OpenAIBackend(ServerBackend):
     The server is *base_url*, or else the environment variable ``OPENAI_BASE_URL``, or else
     OpenAI's own. Nothing is opened before the first call. Where a server refuses a field
     that a request can do without, the request is sent again without it, and the backend
-    remembers.
+    remembers if that was taken.
 
     Args:
         model_id: the model, as the server calls it, or an identifier with that name.
@@ -143,7 +143,6 @@ class OpenAIBackend(ServerBackend):
             )
         self._has_key: Final = bool(key)
         self._strict: Final = official if strict is None else strict
-        self._refused_fields: frozenset[str] = frozenset()
         super().__init__(
             model_id,
             base_url=url,
@@ -189,8 +188,8 @@ class OpenAIBackend(ServerBackend):
             ) from exc
         return [each.id for each in listed.data]
 
-    def _asking(self, request: Request) -> Asking:
-        options, without = request.options, self._refused_fields
+    def _asking(self, request: Request, without: frozenset[str]) -> Asking:
+        options = request.options
         if request.prompt is not None:
             path = "/completions"
             body = completion_body(
@@ -210,18 +209,15 @@ class OpenAIBackend(ServerBackend):
         record = ChatRecord(choices_wanted=_choices_of(options))
         return Asking(below(self.base_url, path), body, EventSplitter(), record)
 
-    async def _remedied(self, error: BackendError) -> bool:
+    async def _remedied(
+        self, error: BackendError, without: frozenset[str]
+    ) -> frozenset[str] | None:
         if not isinstance(error, StatusError) or error.status not in _UNPROCESSABLE:
-            return False
+            return None
         if _ABOUT_A_VALUE.search(error.message):
-            return False
-        named = [
-            field
-            for field in OPTIONAL_FIELDS
-            if field in error.message and field not in self._refused_fields
-        ]
-        self._refused_fields |= set(named)  # the next request leaves them out
-        return bool(named)
+            return None
+        named = {field for field in OPTIONAL_FIELDS if field in error.message}
+        return without | named if named - without else None
 
     def _refusal(self, status: int, said: str) -> BackendError | None:
         if status != 404:

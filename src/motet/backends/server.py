@@ -152,6 +152,8 @@ class ServerBackend(Backend):
         )
         self._clients = Clients(url, headers, http_client, max_in_flight, route)
         self._told: set[str] = set()  # options that were found to have no effect
+        # What the server refuses and has taken a request without.
+        self._refused_fields: frozenset[str] = frozenset()
 
     @property
     def label(self) -> str:
@@ -161,19 +163,27 @@ class ServerBackend(Backend):
     # What a backend adds.
 
     @abstractmethod
-    def _asking(self, request: Request) -> Asking:
-        """Return what to send, and how to read what comes."""
+    def _asking(self, request: Request, without: frozenset[str]) -> Asking:
+        """Return what to send, and how to read what comes.
+
+        Args:
+            request: what to ask.
+            without: fields to leave out, of those that `_remedied` has named.
+        """
 
     def _refusal(self, status: int, said: str) -> BackendError | None:
         """Return the error for an error status, if it has one of its own."""
         return None
 
-    async def _remedied(self, error: BackendError) -> bool:
-        """Whether a request that was refused may be sent again, because something has changed.
+    async def _remedied(
+        self, error: BackendError, without: frozenset[str]
+    ) -> frozenset[str] | None:
+        """Return the fields that a request which was refused is to be sent again without.
 
-        It is asked once for each message in a call, and may take its time.
+        That are *without*, those that it had been sent without, if something else has changed;
+        None if nothing has. It is asked once for each message in a call, and may take its time.
         """
-        return False
+        return None
 
     # What they share.
 
@@ -187,19 +197,36 @@ class ServerBackend(Backend):
             started = clock()
             reply.queued(started - asked)
             remedied: set[str] = set()
+            # Of this call alone until a request without them was taken: it is a guess, and
+            # other calls are not to suffer from a wrong one.
+            without = self._refused_fields
             while True:
+                asking = self._asking(request, without)
                 try:
-                    await self._ask(client, self._asking(request), request, reply, started)
+                    await self._ask(client, asking, request, reply, started, without)
                     return
                 except (StatusError, ModelNotFound) as exc:
-                    if exc.message in remedied or not await self._remedied(exc):
+                    again = None
+                    if exc.message not in remedied:
+                        again = await self._remedied(exc, without)
+                    if again is None:
                         raise
                     remedied.add(exc.message)
+                    without = again
 
     async def _ask(
-        self, client: Client, asking: Asking, request: Request, reply: Reply, started: float
+        self,
+        client: Client,
+        asking: Asking,
+        request: Request,
+        reply: Reply,
+        started: float,
+        without: frozenset[str],
     ) -> None:
-        sink = _ReplySink(self._refused, asking, reply, started)
+        def accepted() -> None:
+            self._refused_fields |= without
+
+        sink = _ReplySink(self._refused, accepted, asking, reply, started)
         try:
             send = client.to("POST", asking.url)
             own = request.options.get(ModelOption.TIMEOUTS) or NO_TIMEOUTS
@@ -301,13 +328,24 @@ class _Sink(Sink):
 class _ReplySink(_Sink):
     """Takes the bytes of one reply apart and feeds the thunk."""
 
-    def __init__(self, refused: Refused, asking: Asking, reply: Reply, started: float) -> None:
+    def __init__(
+        self,
+        refused: Refused,
+        accepted: Callable[[], None],
+        asking: Asking,
+        reply: Reply,
+        started: float,
+    ) -> None:
         super().__init__(refused)
+        self._accepted = accepted
         self._reply = reply
         self._feed = reply.feed
         self._started = started
         self._splitter = asking.splitter
         self._record = asking.record
+
+    def status(self, status: int, headers: Mapping[str, str]) -> None:
+        self._accepted()
 
     def data(self, data: bytes) -> None:
         pieces = self._splitter.feed(data)
