@@ -17,6 +17,7 @@ from motet import (
     BackendError,
     BackendUnavailable,
     CBlock,
+    FallbackBackend,
     ModelOption,
     ProtocolError,
     ReplyTooLarge,
@@ -270,6 +271,43 @@ async def test_a_key_that_a_server_repeats_is_not_in_the_error(
         error = error.__cause__ or error.__context__
     assert KEY not in caplog.text
     assert KEY not in repr(backend)
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+@pytest.mark.parametrize("status", [400, 404, 500])
+@pytest.mark.parametrize("said", ["who is %s?", "the model m is not found", ""])
+async def test_a_key_in_the_query_of_the_address_is_sent_and_not_shown(
+    name: str, status: int, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "motet")
+    if "%s" in said:
+        said %= KEY
+    body = b'{"error": {"message": "%s"}}' % said.encode()
+    answer = b"HTTP/1.1 %d No\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
+    async with raw_server(answers(answer)) as server:
+        http = _client(name)
+        url = f"{server.url}/v1?code={KEY}&api-version=2026-11-01"
+        backend = OpenAIBackend("m", base_url=url, http_client=http)
+        with pytest.raises(BackendError) as caught:
+            await ask(FallbackBackend([backend]))
+        await backend.close_idle()
+        await _closed(http)
+        assert f"?code={KEY}&api-version=2026-11-01 HTTP/1.1".encode() in server.requests[0]
+    assert f"{server.url}/v1?code=[redacted]&api-version=[redacted]" in str(caught.value)
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert KEY not in repr(error)
+        error = error.__cause__ or error.__context__
+    assert not any(
+        KEY in record.getMessage() for record in caplog.records if record.name == "motet"
+    )
+
+
+async def test_an_address_where_nothing_answers_is_named_without_its_query() -> None:
+    backend = OpenAIBackend("m", base_url=f"http://127.0.0.1:1?code={KEY}")
+    with pytest.raises(BackendUnavailable, match=r"http://127\.0\.0\.1:1") as caught:
+        await ask(backend)
+    assert KEY not in str(caught.value)
 
 
 @pytest.mark.parametrize("key", [f"{KEY}\nx", f"“{KEY}”", f"{KEY}…", f"{KEY}\x00"])

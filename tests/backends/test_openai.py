@@ -12,6 +12,7 @@ from motet import (
     BackendUnavailable,
     CBlock,
     ConnectionLost,
+    FallbackBackend,
     ImageUrlBlock,
     Message,
     ModelNotFound,
@@ -112,6 +113,11 @@ def test_openai_itself_wants_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_key_is_never_shown() -> None:
     backend = OpenAIBackend("m", base_url="http://box/v1", api_key="sk-secret")
     assert repr(backend) == ("OpenAIBackend(model_id='m', base_url='http://box/v1', api_key='***')")
+    backend = OpenAIBackend("m", base_url="http://box/v1?key=secret")
+    assert backend.base_url == "http://box/v1?key=secret"  # what is asked
+    for shown in (repr(backend), backend.label, repr(FallbackBackend([backend]))):
+        assert "http://box/v1?key=[redacted]" in shown
+        assert "secret" not in shown
     with pytest.raises(ValueError, match="password") as caught:
         OpenAIBackend("m", base_url="http://me:sk-secret@box/v1")
     assert "secret" not in str(caught.value)

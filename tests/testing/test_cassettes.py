@@ -145,6 +145,19 @@ async def test_no_secret_is_in_the_file(tmp_path: Path) -> None:
     assert again == said == "noted"
 
 
+async def test_no_key_of_an_address_is_in_the_file(tmp_path: Path) -> None:
+    path, key = tmp_path / "query.json", "b7f0c2d94c5e4a0f"
+    async with open_server(default=Reply("noted")) as server:
+        url = f"{server.url}/v1?code={key}"
+        with use_cassette(path, "record"):
+            async with motet.open_session("openai", "some-model", base_url=url) as m:
+                said = await (await m.ainstruct(f"The code is {key}."))
+    assert key not in path.read_text("utf-8")
+    with use_cassette(path, "replay"):
+        async with motet.open_session("openai", "some-model", base_url=url) as m:
+            assert await (await m.ainstruct(f"The code is {key}.")) == said == "noted"
+
+
 @pytest.mark.parametrize(
     ("step", "error", "partial"),
     [

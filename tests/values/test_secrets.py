@@ -11,6 +11,8 @@ from motet._values.secrets import (
     redacted_headers,
     redacted_value,
     secrets_in,
+    secrets_in_url,
+    shown_url,
 )
 
 KEY = "sk-proj-AbCdEf0123456789"
@@ -103,6 +105,32 @@ def test_other_names(name: str) -> None:
 def test_secrets_are_found_in_headers() -> None:
     headers = {"authorization": f"Bearer {PLAIN}", "x-api-key": KEY, "accept": "a", "cookie": ""}
     assert secrets_in(headers) == (PLAIN, KEY)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://box:8000/v1", "http://box:8000/v1"),
+        (f"https://box/v1?api-key={PLAIN}", f"https://box/v1?api-key={REDACTED}"),
+        (f"https://box?k={PLAIN}&a=b=c&&d", f"https://box?k={REDACTED}&a={REDACTED}&{REDACTED}"),
+        (f"https://box/v1?{PLAIN}", f"https://box/v1?{REDACTED}"),
+        (f"https://box/v1?#{PLAIN}", "https://box/v1?"),
+        (f"https://me:{PLAIN}@box/v1", "https://box/v1"),
+        (f"https://{PLAIN}@box", "https://box"),
+        (f"https://me:p@{PLAIN}@[::1]:1/a@b", "https://[::1]:1/a@b"),
+        (f"me:{PLAIN}@box/v1?u=http://a/", f"box/v1?u={REDACTED}"),
+        ("", ""),
+    ],
+)
+def test_a_url_is_shown_without_what_may_be_secret_in_it(url: str, shown: str) -> None:
+    assert shown_url(url) == shown
+    assert shown_url(shown) == shown
+
+
+def test_the_values_of_a_query_are_secrets_but_for_the_version() -> None:
+    url = f"https://box/v1?api-version=2024-10-21&key={PLAIN}&code=a%2Fb%3D%3D&{KEY}&empty=#x=y"
+    assert secrets_in_url(url) == (PLAIN, "a%2Fb%3D%3D", "a/b==", KEY)
+    assert secrets_in_url("https://box/v1") == ()
 
 
 def test_a_body_is_looked_into_at_every_depth() -> None:

@@ -134,10 +134,22 @@ def test_what_it_takes_is_taken(read: Any, url: str) -> None:
         "http://b ox:1/v1?key=sec/ret",
         "http://box:1/v1?key=sec ret",
         "ftp://box/v1?key=sec/ret",
+        "box?key=secret://x",
+        "http://[x?key=secret",
+        "sk-secret-0123456789://box",
     ],
 )
 def test_no_error_shows_what_may_be_a_key(read: Any, url: str) -> None:
     with pytest.raises(ValueError, match="base_url") as caught:
         read(url, name="base_url")
-    assert "sec" not in str(caught.value)
-    assert "ret" not in str(caught.value)
+    assert "sec" not in f"{caught.value} {caught.value.__cause__}"
+    assert "ret" not in f"{caught.value} {caught.value.__cause__}"
+
+
+@pytest.mark.parametrize(
+    "url", ["box:8000/v1?key=secret", "http://?key=secret", "sk-secret-0123456789"]
+)
+def test_a_key_in_the_place_of_a_url_is_not_shown(url: str) -> None:
+    with pytest.raises(ValueError, match="base_url") as caught:
+        base_url_of(url)
+    assert "secret" not in str(caught.value)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from .._runtime.host import LoopHost
-from .._values.secrets import secrets_in
+from .._values.secrets import secrets_in, secrets_in_url
 from .exchange import Send
 from .limiter import CallLimiter, default_limit
 from .route import DIRECT, Route
@@ -96,7 +96,12 @@ class Clients:
                 "verify=, and in its transport"
             )
         _check_headers(headers)
-        self.secrets: Final = (*secrets_in(headers), *_secrets_of(route), *_theirs(http_client))
+        self.secrets: Final = (
+            *secrets_in(headers),
+            *secrets_in_url(url),
+            *_secrets_of(route),
+            *_theirs(http_client),
+        )
         if http_client is None:
             # Here and not at the first call: it takes a tenth of a second, and then other
             # tasks would stand still and the call's own time would be running.

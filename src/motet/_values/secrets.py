@@ -8,8 +8,9 @@ This module knows where credentials stand and what they look like. It keeps none
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import unquote_plus
 
 REDACTED: Final = "[redacted]"
 
@@ -90,6 +91,27 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
     return text
 
 
+def shown_url(url: str) -> str:
+    """Return a URL as it may be shown: without user name, password and the values of its query.
+
+    Whatever a query is asked for by, a gateway may take a key there.
+    """
+    stem, mark, query = url.partition("#")[0].partition("?")
+    scheme, separator, rest = stem.partition("://") if "://" in stem else ("", "", stem)
+    authority, slash, path = rest.partition("/")
+    named = (name for name, _value in _parameters(query))
+    shown = "&".join(f"{name}={REDACTED}" if name else REDACTED for name in named)
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}{mark}{shown}"
+
+
+def _parameters(query: str) -> Iterator[tuple[str, str]]:
+    """Return the names and values of a query as they stand there; one without a name is all value."""
+    for each in query.split("&"):
+        name, equals, value = each.partition("=")
+        if each:
+            yield (name, value) if equals else ("", each)
+
+
 def redacted_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Return headers with the values of those that carry credentials replaced."""
     return {
@@ -131,3 +153,16 @@ def secrets_in(headers: Mapping[str, str]) -> tuple[str, ...]:
             _scheme, _, rest = value.partition(" ")
             found.append(rest.strip() if rest and "authorization" in name.lower() else value)
     return tuple(each for each in found if each)
+
+
+def secrets_in_url(url: str) -> tuple[str, ...]:
+    """Return what may be secret in the query of a URL, to give it to `redacted`.
+
+    That is every value, as it is sent and as a server reads it, but for the version of an API:
+    errors are about that one.
+    """
+    _stem, _, query = url.partition("#")[0].partition("?")
+    found = [value for name, value in _parameters(query) if "version" not in name.lower()]
+    return tuple(
+        dict.fromkeys(each for value in found for each in (value, unquote_plus(value)) if each)
+    )

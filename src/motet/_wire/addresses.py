@@ -8,6 +8,8 @@ import re
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+from motet._values.secrets import redacted
+
 DEFAULT_BASE_URL: Final = "http://127.0.0.1:11434"
 
 _OPENAI_EXAMPLE: Final = "http://127.0.0.1:8000/v1"
@@ -37,7 +39,7 @@ def base_url_from_host(host: str | None, *, name: str = "OLLAMA_HOST") -> str:
         scheme, rest = "http", address
     default_port = {"http": 80, "https": 443}.get(scheme.lower())
     if default_port is None:
-        raise ValueError(f"{name} must begin with http:// or https://, not {scheme}://")
+        raise ValueError(f"{name} must begin with http:// or https://{_instead_of(scheme)}")
     if not separator:
         default_port = 11434
     if "@" in rest.partition("/")[0]:
@@ -134,7 +136,7 @@ def _instead_of(given: str) -> str:
     a slash in it and the rest only looks like a path.
     """
     authority = re.split(r"[/?#]", given, maxsplit=1)[0]
-    return "" if "@" in given else f", not {authority[:80]!r}"
+    return "" if "@" in given else f", not {redacted(authority)[:80]!r}"
 
 
 def _is_ipv6(text: str) -> bool:

@@ -181,7 +181,7 @@ class OllamaModelBackend(ServerBackend):
             await self._fetch("POST", f"{self.base_url}/api/pull", pull_body(name), take=take)
         except ReplyError as exc:
             raise ModelNotFound(
-                f"the server at {self.base_url} cannot get the model {name!r}: {exc.message}; "
+                f"the server at {self._shown_url} cannot get the model {name!r}: {exc.message}; "
                 "https://ollama.com/library lists the names",
                 backend=self.provider,
                 model=self.model_id,
@@ -232,14 +232,14 @@ class OllamaModelBackend(ServerBackend):
             return None
         model = self.model_id
         return ModelNotFound(
-            f"the server at {self.base_url} does not have the model {model!r}; "
+            f"the server at {self._shown_url} does not have the model {model!r}; "
             f"`ollama pull {model}` fetches it, and so does the backend with pull=True; "
             "`ollama list` shows what is there",
             phase=Phase.HEADERS,
         )
 
     def __repr__(self) -> str:
-        return f"OllamaModelBackend(model_id={self.model_id!r}, base_url={self.base_url!r})"
+        return f"OllamaModelBackend(model_id={self.model_id!r}, base_url={self._shown_url!r})"
 
 
 def _log_progress(told: PullProgress) -> None:

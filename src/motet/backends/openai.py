@@ -225,12 +225,12 @@ class OpenAIBackend(ServerBackend):
         lowered = said.lower()
         if "model" in lowered and ("not found" in lowered or "does not exist" in lowered):
             return ModelNotFound(
-                f"the server at {self.base_url} does not have the model {self.model_id!r}: {said}",
+                f"the server at {self._shown_url} does not have the model {self.model_id!r}: {said}",
                 phase=Phase.HEADERS,
             )
         hint = "" if "/v1" in self.base_url else "; base_url mostly ends in /v1"
         return StatusError(
-            f"the server at {self.base_url} has no chat completions at that address "
+            f"the server at {self._shown_url} has no chat completions at that address "
             f"(404: {said or 'without saying why'}){hint}",
             status=status,
             phase=Phase.HEADERS,
@@ -238,7 +238,7 @@ class OpenAIBackend(ServerBackend):
 
     def __repr__(self) -> str:
         key = ", api_key='***'" if self._has_key else ""
-        return f"OpenAIBackend(model_id={self.model_id!r}, base_url={self.base_url!r}{key})"
+        return f"OpenAIBackend(model_id={self.model_id!r}, base_url={self._shown_url!r}{key})"
 
 
 class _ModelEntry(msgspec.Struct):

@@ -29,6 +29,7 @@ from .._values.errors import (
     TruncatedReply,
 )
 from .._values.options import ModelOption
+from .._values.secrets import shown_url
 from .._values.timeouts import NO_TIMEOUTS, as_timeouts
 from .._wire.ndjson import LineSplitter
 from .._wire.record import Record, Splitter
@@ -71,7 +72,7 @@ class Asking:
         record: puts them together.
     """
 
-    url: str
+    url: str = attrs.field(repr=False)  # it may have a key in it
     body: bytes
     splitter: Splitter
     record: Record
@@ -136,6 +137,7 @@ class ServerBackend(Backend):
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout should be a number of seconds above 0, not {timeout!r}")
         self.base_url: str = base_url
+        self._shown_url: Final = shown_url(base_url)
         self._timeout = timeout
         self._timeouts = as_timeouts(timeouts)
         if not isinstance(max_reply_bytes, int) or max_reply_bytes < 1:
@@ -158,7 +160,7 @@ class ServerBackend(Backend):
     @property
     def label(self) -> str:
         """What tells this backend from others: its kind, its model and its server."""
-        return f"{super().label} at {self.base_url}"
+        return f"{super().label} at {self._shown_url}"
 
     # What a backend adds.
 
@@ -291,7 +293,7 @@ class ServerBackend(Backend):
     def _refused(self, status: int, headers: Mapping[str, str], body: bytes) -> BackendError:
         said = error_text(body)
         return self._refusal(status, said) or StatusError(
-            f"the server at {self.base_url} answered {status}: {said or 'without saying why'}",
+            f"the server at {self._shown_url} answered {status}: {said or 'without saying why'}",
             status=status,
             retry_after=retry_after(headers),
             should_retry=should_retry(headers),

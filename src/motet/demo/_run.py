@@ -18,6 +18,7 @@ import attrs
 import motet
 from motet.model_ids import IBM_GRANITE_4_1_3B, OPENAI_GPT_5_1
 
+from .._values.secrets import shown_url
 from ._interrupts import CtrlC
 from ._items import FeedbackItem
 from ._outlets import JsonOutlet, Outlet, TableOutlet
@@ -193,7 +194,7 @@ def _model(options: DemoOptions) -> Generator[tuple[motet.Backend, str]]:
                 backend = motet.OllamaModelBackend(model, base_url=options.base_url)
             except ValueError as exc:
                 raise UnusableServer(str(exc)) from exc
-            yield backend, f"Asking {backend.model_id} at {backend.base_url}."
+            yield backend, f"Asking {backend.model_id} at {shown_url(backend.base_url)}."
         case BackendName.OPENAI:
             try:
                 other = motet.OpenAIBackend(
@@ -201,7 +202,7 @@ def _model(options: DemoOptions) -> Generator[tuple[motet.Backend, str]]:
                 )
             except ValueError as exc:
                 raise UnusableServer(str(exc)) from exc
-            yield other, f"Asking {other.model_id} at {other.base_url}."
+            yield other, f"Asking {other.model_id} at {shown_url(other.base_url)}."
         case BackendName.SIMULATED:
             from ..testing import serve_in_thread
 

@@ -25,7 +25,7 @@ import anyio.lowlevel
 import attrs
 
 from .._http.client import interposed
-from .._values.secrets import redacted, redacted_headers, redacted_value, secrets_in
+from .._values.secrets import redacted, redacted_headers, redacted_value, secrets_in, secrets_in_url
 
 Mode: TypeAlias = Literal["record", "replay", "auto"]
 
@@ -367,7 +367,7 @@ def _asked(request: Any) -> Exchange:
 
 
 def _secrets(request: Any) -> tuple[str, ...]:
-    return secrets_in(dict(request.headers))
+    return (*secrets_in(dict(request.headers)), *secrets_in_url(str(request.url)))
 
 
 def _without(data: bytes, secrets: tuple[str, ...]) -> bytes:
