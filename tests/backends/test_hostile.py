@@ -273,6 +273,47 @@ async def test_a_key_that_a_server_repeats_is_not_in_the_error(
     assert KEY not in repr(backend)
 
 
+CREDENTIALS = {
+    "Cookie": f"theme=dark; session={KEY}; lang=en",
+    "Authorization": KEY,
+    "Proxy-Authorization": f"Bearer {KEY}",
+    "X-Api-Key": KEY,
+    "api-key": KEY,
+    "X-Auth-Key": KEY,
+}
+
+
+@pytest.mark.parametrize("header", CREDENTIALS)
+@pytest.mark.parametrize("where", REPEATED)
+async def test_a_credential_in_any_header_that_a_server_repeats_is_not_in_the_error(
+    header: str, where: str
+) -> None:
+    said = b'{"error": {"message": "the theme dark of %s is unknown"}}' % KEY.encode()
+    async with raw_server(answers(REPEATED[where] % (len(said), said))) as server:
+        headers = {header: CREDENTIALS[header]}
+        backend = OpenAIBackend("m", base_url=server.url, headers=headers)
+        with pytest.raises(BackendError, match=r"theme dark of \[redacted\] is") as caught:
+            await ask(backend)
+        assert CREDENTIALS[header].encode() in server.requests[0]
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert KEY not in repr(error)
+        error = error.__cause__ or error.__context__
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+async def test_a_cookie_of_a_client_of_ones_own_is_not_repeated(library: Any) -> None:
+    said = b'{"error": "who is %s?"}' % KEY.encode()
+    answer = b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n%s" % (len(said), said)
+    async with (
+        raw_server(answers(answer)) as server,
+        library.AsyncClient(cookies={"session": KEY}) as http,
+    ):
+        with pytest.raises(StatusError, match=r"who is \[redacted\]\?"):
+            await ask(OllamaModelBackend("m", base_url=server.url, http_client=http))
+        assert KEY.encode() in server.requests[0]
+
+
 @pytest.mark.parametrize("name", LIBRARIES)
 @pytest.mark.parametrize("status", [400, 404, 500])
 @pytest.mark.parametrize("said", ["who is %s?", "the model m is not found", ""])

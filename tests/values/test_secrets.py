@@ -108,6 +108,31 @@ def test_secrets_are_found_in_headers() -> None:
 
 
 @pytest.mark.parametrize(
+    ("header", "value", "secrets"),
+    [
+        ("Authorization", PLAIN, (PLAIN,)),
+        ("Proxy-Authorization", f"Bearer  {PLAIN}", (PLAIN,)),
+        ("authorization", "Basic bWU6d29yZDpz", ("bWU6d29yZDpz", "me:word:s", "word:s")),
+        ("authorization", "Basic no base64", ("no base64",)),
+        ("authorization", "Basic /w==", ("/w==",)),
+        ("Cookie", PLAIN, (PLAIN,)),
+        ("Cookie", f'a={PLAIN}; b="{KEY}"', (f'a={PLAIN}; b="{KEY}"', PLAIN, KEY)),
+        ("cookie", "a=x%2Fy=;b", ("a=x%2Fy=;b", "x%2Fy=", "x/y=")),
+        ("X-Auth-Key", PLAIN, (PLAIN,)),
+        ("x-functions-key", PLAIN, (PLAIN,)),
+        ("X-Session-Id", PLAIN, (PLAIN,)),
+        ("X-Title", PLAIN, ()),
+        ("keep-alive", PLAIN, ()),
+    ],
+)
+def test_of_a_header_what_a_server_repeats_is_secret(
+    header: str, value: str, secrets: tuple[str, ...]
+) -> None:
+    assert secrets_in({header: value}) == secrets
+    assert redacted_headers({header: value}) == {header: REDACTED if secrets else value}
+
+
+@pytest.mark.parametrize(
     ("url", "shown"),
     [
         ("http://box:8000/v1", "http://box:8000/v1"),

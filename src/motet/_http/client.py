@@ -271,5 +271,7 @@ def _secrets_of(route: Route) -> tuple[str, ...]:
 
 
 def _theirs(http_client: Any) -> tuple[str, ...]:
-    """Return the secrets in the headers that a user's own client adds."""
-    return secrets_in(dict(getattr(http_client, "headers", {})))
+    """Return the secrets in the headers and cookies that a user's own client adds."""
+    jar = getattr(getattr(http_client, "cookies", None), "jar", ())
+    cookies = secrets_in({"cookie": "; ".join(f"{each.name}={each.value}" for each in jar)})
+    return (*secrets_in(dict(getattr(http_client, "headers", {}))), *cookies)

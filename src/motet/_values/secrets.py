@@ -7,10 +7,12 @@ log, a ``repr``, a recording) passes through here first.
 This module knows where credentials stand and what they look like. It keeps none.
 """
 
+import base64
+import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 REDACTED: Final = "[redacted]"
 
@@ -34,6 +36,8 @@ _SENSITIVE_HEADERS: Final = frozenset(
 )
 _SENSITIVE_WORDS: Final = r"api[-_ ]?key|apikey|access[-_]?key|subscription[-_]key|secret|token|password|passwd|credential|signature"
 _SENSITIVE_NAME: Final = re.compile(_SENSITIVE_WORDS, re.IGNORECASE)
+# Further ones in the names of headers only: elsewhere a key is mostly that of a table.
+_SENSITIVE_IN_HEADERS: Final = re.compile(r"-(?:key|auth|session|jwt)(?:-|$)", re.IGNORECASE)
 # What has such a word in it and is a number.
 _COUNTS: Final = re.compile(r"tokens", re.IGNORECASE)
 
@@ -115,7 +119,8 @@ def _parameters(query: str) -> Iterator[tuple[str, str]]:
 def redacted_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Return headers with the values of those that carry credentials replaced."""
     return {
-        name: REDACTED if is_sensitive(name) else redacted(value) for name, value in headers.items()
+        name: REDACTED if _carries_credentials(name) else redacted(value)
+        for name, value in headers.items()
     }
 
 
@@ -145,14 +150,38 @@ def redacted_value(value: Any, secrets: Iterable[str] = ()) -> Any:
 def secrets_in(headers: Mapping[str, str]) -> tuple[str, ...]:
     """Return the secrets that headers carry, to give them to `redacted`.
 
-    Of ``Authorization: Bearer KEY`` that is the key, because it is what a server repeats.
+    That is what a server repeats: of ``Authorization: Bearer KEY`` the key, of ``Basic`` what
+    is written in there as well, and of cookies the value of each.
     """
-    found = []
+    found: list[str] = []
     for name, value in headers.items():
-        if is_sensitive(name):
-            _scheme, _, rest = value.partition(" ")
-            found.append(rest.strip() if rest and "authorization" in name.lower() else value)
-    return tuple(each for each in found if each)
+        if "authorization" in name.lower():
+            found += _secrets_of_authorization(value)
+        elif name.lower() == "cookie":
+            found += (value, *_secrets_of_cookies(value))
+        elif _carries_credentials(name):
+            found.append(value)
+    return tuple(dict.fromkeys(each for each in found if each))
+
+
+def _carries_credentials(header: str) -> bool:
+    return is_sensitive(header) or bool(_SENSITIVE_IN_HEADERS.search(header))
+
+
+def _secrets_of_authorization(value: str) -> Iterator[str]:
+    scheme, _, rest = value.partition(" ")
+    credentials = rest.strip() or value
+    yield credentials
+    if scheme.lower() == "basic":
+        with contextlib.suppress(ValueError):
+            pair = base64.b64decode(credentials).decode()
+            yield from (pair, pair.partition(":")[2])
+
+
+def _secrets_of_cookies(value: str) -> Iterator[str]:
+    for cookie in value.split(";"):
+        content = cookie.partition("=")[2].strip().strip('"')
+        yield from (content, unquote(content))
 
 
 def secrets_in_url(url: str) -> tuple[str, ...]:
