@@ -1,5 +1,6 @@
 """Backends made of backends: who is asked when, who answers, and what becomes of the others."""
 
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -157,6 +158,31 @@ async def test_a_reply_without_text_is_an_answer() -> None:
     )
     assert thunk.value == ""
     assert thunk.generation.finish_reasons == ["length"]
+
+
+COMBINED: dict[str, Callable[[Backend], Backend]] = {
+    "fallback": lambda backend: FallbackBackend([backend]),
+    "hedged": lambda backend: HedgedBackend([backend], delay=9),
+    "balanced": lambda backend: BalancedBackend([backend]),
+    "combined twice": lambda backend: FallbackBackend([HedgedBackend([backend], delay=9)]),
+}
+
+
+@pytest.mark.parametrize("how", COMBINED)
+async def test_the_time_of_the_first_token_is_that_of_the_backend_that_answers(how: str) -> None:
+    # This one tells of it before the text that it is about.
+    thunk = await ask(COMBINED[how](scripted(1, "Yes.", 1)))
+    assert thunk.generation.ttfb_ms == pytest.approx(1000)
+
+
+@pytest.mark.parametrize("how", COMBINED)
+async def test_of_a_failure_before_which_nothing_came_nobody_has_answered(how: str) -> None:
+    async with motet.open_session(COMBINED[how](scripted(1, ReplyError("x")))) as m:
+        thunk = await m.ainstruct("go", strategy=None)
+        with pytest.raises(ReplyError):
+            await thunk
+    facts = thunk.generation
+    assert (facts.answered_by, facts.ttfb_ms, facts.usage) == (None, None, None)
 
 
 # A second one.

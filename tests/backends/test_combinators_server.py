@@ -1,10 +1,20 @@
 """Combined backends on servers with sockets: the loser's server notices, and nothing stays open."""
 
+from collections.abc import Callable
+
 import anyio
 import pytest
 
 import motet
-from motet import FallbackBackend, HedgedBackend, OllamaModelBackend, OpenAIBackend
+from backends.raw import answers, chunked, raw_server
+from motet import (
+    BalancedBackend,
+    FallbackBackend,
+    HedgedBackend,
+    OllamaModelBackend,
+    OpenAIBackend,
+    ReplyRefused,
+)
 from motet.testing import Drop, Refuse, Reply, Stall, open_server
 
 pytestmark = pytest.mark.anyio
@@ -44,3 +54,66 @@ async def test_a_refusal_and_a_broken_connection_are_tried_again_within_one_call
         failures = thunk.generation.failures or ()
         assert [type(each).__name__ for each in failures] == ["StatusError", "ConnectionLost"]
         assert [each.attempt for each in failures] == [1, 2]
+
+
+REFUSED = (
+    b'data: {"id":"c1","model":"m-1","choices":[{"index":0,"delta":{"refusal":"I will not."}}]}\n\n',
+    b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n',
+    b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":1}}\n\n',
+    b"data: [DONE]\n\n",
+)
+
+
+CALLED = (
+    (
+        b'data: {"id":"c1","model":"m-1","choices":[{"index":0,"delta":{"tool_calls":'
+        b'[{"index":0,"id":"t1","function":{"name":"f","arguments":"{}"}}]}}]}\n\n'
+    ),
+    b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}\n\n',
+    *REFUSED[2:],
+)
+
+COMBINED: dict[str, Callable[[motet.Backend], motet.Backend]] = {
+    "alone": lambda backend: backend,
+    "fallback": lambda backend: FallbackBackend([backend]),
+    "hedged": lambda backend: HedgedBackend([backend], delay=9),
+    "balanced": lambda backend: BalancedBackend([backend]),
+    "combined twice": lambda backend: FallbackBackend([HedgedBackend([backend], delay=9)]),
+}
+
+
+@pytest.mark.parametrize("how", COMBINED)
+@pytest.mark.parametrize("refused", [False, True], ids=["call of a tool", "refusal"])
+async def test_a_reply_without_text_has_the_facts_of_the_backend_that_gave_it(
+    how: str, refused: bool
+) -> None:
+    pieces = REFUSED if refused else CALLED
+    async with raw_server(answers(chunked(*pieces))) as server:
+        one = OpenAIBackend("m", base_url=server.url)
+        async with motet.open_session(COMBINED[how](one)) as m:
+            thunk = await m.ainstruct("go", strategy=None)
+            with anyio.fail_after(10):
+                if refused:
+                    with pytest.raises(ReplyRefused):
+                        await thunk
+                else:
+                    assert await thunk == ""
+    facts = thunk.generation
+    assert facts.usage == {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}
+    assert facts.finish_reasons == ["stop" if refused else "tool_calls"]
+    assert (facts.model, facts.provider) == ("m", "openai")
+    assert (facts.response_model, facts.response_id) == ("m-1", "c1")
+    assert facts.answered_by == (None if how == "alone" else one.label)
+    assert facts.ttfb_ms is not None
+
+
+async def test_a_refusal_is_not_that_of_the_reply_when_another_one_answers() -> None:
+    async with raw_server(answers(chunked(*REFUSED))) as server, open_server() as well:
+        well.script([Reply("Here.")])
+        refusing = OpenAIBackend("m", base_url=server.url)
+        other = OllamaModelBackend("m", base_url=well.url)
+        async with motet.open_session(FallbackBackend([refusing, other])) as m:
+            thunk = await m.ainstruct("go", strategy=None)
+            assert await thunk == "Here."
+        assert thunk.generation.answered_by == other.label
+        assert thunk.generation.response_id is None

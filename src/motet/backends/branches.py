@@ -47,7 +47,7 @@ class Branch(Reply):
         elected: whether it was elected; None as long as nothing has arrived.
     """
 
-    __slots__ = ("_backend", "_by", "_elect", "_facts", "_outer", "_queued", "elected")
+    __slots__ = ("_backend", "_began", "_by", "_elect", "_facts", "_outer", "_queued", "elected")
 
     def __init__(self, outer: Reply, backend: Backend, elect: Elect) -> None:
         self._outer = outer
@@ -55,6 +55,7 @@ class Branch(Reply):
         self._elect = elect
         self._by: Backend | None = None
         self._queued = 0.0
+        self._began: float | None = None
         self._facts: dict[str, Any] | None = None
         self.usage: dict[str, Any] | None = None
         self.elected: bool | None = None
@@ -90,6 +91,8 @@ class Branch(Reply):
         """Note how long after the request the first token came."""
         if self.elected:
             self._outer.begun(seconds)
+        elif self._began is None:
+            self._began = seconds
 
     def answered(self, backend: Backend) -> None:
         """Note which backend below this one answered."""
@@ -107,15 +110,29 @@ class Branch(Reply):
         """Take the end of a complete reply; return whether it has become the reply."""
         return self._is_elected()
 
+    def give_up(self) -> None:
+        """Take it that no other branch is asked: the error of this one is that of the reply.
+
+        It may have answered all the same, by a refusal, or with a tool call before it failed.
+        """
+        if self.elected is None and self._began is not None:
+            self._hand_on()
+
     def _is_elected(self) -> bool:
         if self.elected is None:
             self.elected = self._elect(self)
             if self.elected:
-                self._outer.answered(self._by or self._backend)
-                self._outer.queued(self._queued)
-                if self._facts is not None:
-                    self._outer.finish(**self._facts)
+                self._hand_on()
         return self.elected
+
+    def _hand_on(self) -> None:
+        """Hand on what is known so far."""
+        self._outer.answered(self._by or self._backend)
+        self._outer.queued(self._queued)
+        if self._began is not None:
+            self._outer.begun(self._began)
+        if self._facts is not None:
+            self._outer.finish(**self._facts)
 
 
 class CombinedBackend(Backend):
@@ -262,16 +279,17 @@ class InTurn:
             failure = await self._ask(number, request, reply, timeout)
             if failure is None:
                 return
-            error, had_begun = failure
-            if had_begun or number == last or not self.moves_on(error):
+            error, branch = failure
+            if branch.elected or number == last or not self.moves_on(error):
+                branch.give_up()
                 raise_last(error, errors)
             errors.append(error.with_traceback(None))
             reply.failed(error)
 
     async def _ask(
         self, number: int, request: Request, reply: Reply, patience: float
-    ) -> tuple[BackendError, bool] | None:
-        """Ask one; return its error, and whether something had arrived by then."""
+    ) -> tuple[BackendError, Branch] | None:
+        """Ask one; return its error and its branch if it failed."""
         backend = self.backends[number]
         scope = anyio.CancelScope(deadline=reply.host.time() + patience)
 
@@ -303,7 +321,7 @@ class InTurn:
         finally:
             self.watch.ended(number)
         self.watch.settled(number, error)
-        return error, branch.elected is True
+        return error, branch
 
 
 def raise_last(error: BackendError, errors: Sequence[BackendError]) -> NoReturn:

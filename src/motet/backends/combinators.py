@@ -150,6 +150,7 @@ class _Race:
         self._winner: Branch | None = None
         self._error: BackendError | None = None  # the winner's
         self._errors: list[BackendError] = []  # those of the others
+        self._last: Branch | None = None  # of the others that failed
         self._decided = anyio.Event()
         self.began_at: float | None = None  # when the winner began
 
@@ -176,6 +177,7 @@ class _Race:
                 self._error = exc
             else:
                 self._errors.append(exc.with_traceback(None))
+                self._last = branch
         finally:
             self._running -= 1
             if not self._running:
@@ -195,8 +197,9 @@ class _Race:
     def end(self) -> None:
         """Note how the others failed; raise what the reply failed with."""
         error = self._error
-        if self._winner is None:
+        if self._winner is None and self._last is not None:
             error = self._errors.pop()
+            self._last.give_up()
         for each in self._errors:
             self._reply.failed(each)
         if error is not None:
