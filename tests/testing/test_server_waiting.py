@@ -309,6 +309,23 @@ def test_the_command_says_that_an_address_is_taken() -> None:
     assert "Traceback" not in ran.stderr
 
 
+def test_the_command_goes_on_when_nobody_reads_what_it_says() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "motet.testing.server"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert "listens on" in process.stdout.readline()
+        process.stdout.close()
+        process.terminate()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+
+
 def test_a_pace_counts_from_the_request() -> None:
     from motet.testing.server._pacing import Pace
 

@@ -8,8 +8,11 @@ interrupted, what was served.
 import argparse
 import contextlib
 import math
+import os
 import signal
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import anyio
 
@@ -44,12 +47,24 @@ async def _serve(options: argparse.Namespace) -> None:
             headers_at_once=options.headers_at_once,
             keep_requests=_KEPT_REQUESTS,
         ) as server:
-            print(f"The simulated model server listens on {server.url} (Ctrl-C ends it).")
-            print(f"OLLAMA_HOST={server.url}")
-            print(f"OPENAI_BASE_URL={server.url}/v1", flush=True)
+            _say(
+                f"The simulated model server listens on {server.url} (Ctrl-C ends it).\n"
+                f"OLLAMA_HOST={server.url}\n"
+                f"OPENAI_BASE_URL={server.url}/v1"
+            )
             async for _ in signals:
                 break
-    print(f"\n{_summary(server)}", flush=True)
+    _say(f"\n{_summary(server)}")
+
+
+def _say(text: str) -> None:
+    """Print, unless nobody reads any more: the server is there for those who ask it."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # What is in the buffer has nowhere to go, and would be written again at the end.
+        with Path(os.devnull).open("w", encoding="utf-8") as devnull:
+            os.dup2(devnull.fileno(), sys.stdout.fileno())
 
 
 def _summary(server: ModelServer) -> str:
