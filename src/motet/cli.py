@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from . import __version__
+from ._runtime.stdout import give_up_stdout
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
@@ -65,10 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # Here and not at the interpreter's end, which could only complain.
             sys.stdout.flush()
     except BrokenPipeError:
-        _give_up_stdout()
+        give_up_stdout()
         return EXIT_NOBODY_READS
     except OSError as exc:
-        _give_up_stdout()
+        give_up_stdout()
         print(f"motet: {exc.strerror or exc}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
@@ -95,13 +96,6 @@ def _dispatch(arguments: Sequence[str] | None) -> int:
         parser.print_help(sys.stderr)
         return EXIT_USAGE
     return _demo(chosen)
-
-
-def _give_up_stdout() -> None:
-    # What is still in the buffer has nowhere to go, and the interpreter flushes it
-    # once more when it ends.
-    with Path(os.devnull).open("w", encoding="utf-8") as devnull:
-        os.dup2(devnull.fileno(), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,12 +1,12 @@
 """Backends made of backends: who is asked when, who answers, and what becomes of the others."""
 
-from collections.abc import Callable
 from typing import Any
 
 import anyio
 import pytest
 
 import motet
+from backends.combined import COMBINED
 from motet import (
     Backend,
     BackendTimeout,
@@ -158,14 +158,6 @@ async def test_a_reply_without_text_is_an_answer() -> None:
     )
     assert thunk.value == ""
     assert thunk.generation.finish_reasons == ["length"]
-
-
-COMBINED: dict[str, Callable[[Backend], Backend]] = {
-    "fallback": lambda backend: FallbackBackend([backend]),
-    "hedged": lambda backend: HedgedBackend([backend], delay=9),
-    "balanced": lambda backend: BalancedBackend([backend]),
-    "combined twice": lambda backend: FallbackBackend([HedgedBackend([backend], delay=9)]),
-}
 
 
 @pytest.mark.parametrize("how", COMBINED)

@@ -244,6 +244,12 @@ def backends_with_a_key(url: str, http: Any = None) -> list[Any]:
     ]
 
 
+def assert_nothing_shows_the_key(error: BaseException | None) -> None:
+    while error is not None:
+        assert KEY not in repr(error)
+        error = error.__cause__ or error.__context__
+
+
 REPEATED = {
     "an error status": b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n%s",
     "an error in the reply": b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s",
@@ -265,10 +271,7 @@ async def test_a_key_that_a_server_repeats_is_not_in_the_error(
             await ask(backend)
         await _closed(http)
         assert KEY.encode() in server.requests[0]
-    error: BaseException | None = caught.value
-    while error is not None:
-        assert KEY not in repr(error)
-        error = error.__cause__ or error.__context__
+    assert_nothing_shows_the_key(caught.value)
     assert KEY not in caplog.text
     assert KEY not in repr(backend)
 
@@ -295,10 +298,7 @@ async def test_a_credential_in_any_header_that_a_server_repeats_is_not_in_the_er
         with pytest.raises(BackendError, match=r"theme dark of \[redacted\] is") as caught:
             await ask(backend)
         assert CREDENTIALS[header].encode() in server.requests[0]
-    error: BaseException | None = caught.value
-    while error is not None:
-        assert KEY not in repr(error)
-        error = error.__cause__ or error.__context__
+    assert_nothing_shows_the_key(caught.value)
 
 
 @pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
@@ -335,10 +335,7 @@ async def test_a_key_in_the_query_of_the_address_is_sent_and_not_shown(
         await _closed(http)
         assert f"?code={KEY}&api-version=2026-11-01 HTTP/1.1".encode() in server.requests[0]
     assert f"{server.url}/v1?code=[redacted]&api-version=[redacted]" in str(caught.value)
-    error: BaseException | None = caught.value
-    while error is not None:
-        assert KEY not in repr(error)
-        error = error.__cause__ or error.__context__
+    assert_nothing_shows_the_key(caught.value)
     assert not any(
         KEY in record.getMessage() for record in caplog.records if record.name == "motet"
     )

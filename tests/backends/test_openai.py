@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
-from backends.raw import Visit, answers, chunked, raw_server, whole
+from backends.raw import Handler, Visit, answers, chunked, raw_server, whole
 from motet import (
     BackendTimeout,
     BackendUnavailable,
@@ -255,25 +255,21 @@ async def test_calls_at_once_find_out_each_for_itself_what_a_server_refuses() ->
     no = refusal(400, {"message": "stream_options, it says"})
     first_asked, both_asked, first_answered = anyio.Event(), anyio.Event(), anyio.Event()
 
-    async def first(visit: Visit) -> None:
-        await visit.request()
-        first_asked.set()
-        await both_asked.wait()
-        await visit.send(no)
-        await visit.request()
-        await visit.send(stream(HI, STOP))
-        await visit.stay()
+    def refused_once(asked: anyio.Event, until: anyio.Event) -> Handler:
+        async def serve(visit: Visit) -> None:
+            await visit.request()
+            asked.set()
+            await until.wait()
+            await visit.send(no)
+            await visit.request()
+            await visit.send(stream(HI, STOP))
+            await visit.stay()
 
-    async def second(visit: Visit) -> None:
-        # Refused when the backend knows already, but was asked when it did not.
-        await visit.request()
-        both_asked.set()
-        await first_answered.wait()
-        await visit.send(no)
-        await visit.request()
-        await visit.send(stream(HI, STOP))
-        await visit.stay()
+        return serve
 
+    # The second is refused when the backend knows already, but was asked when it did not.
+    first = refused_once(first_asked, both_asked)
+    second = refused_once(both_asked, first_answered)
     async with raw_server(first, second) as server:
         backend = OpenAIBackend("m", base_url=server.url)
         one = begin(backend)

@@ -33,25 +33,15 @@ from motet.testing import Drop, ModelServer, Refuse, Reply, Stall
 from motet.testing.leaks import no_leaks
 from motet.testing.sweep import cancel_everywhere
 from thunk.by_hand import others_wait, scripted
+from thunk.ways import Thunk, by_async_for, by_loop
 from virtual_time import VIRTUAL_LOOPS
 
-Thunk = ModelOutputThunk[Any]
 Loop = Callable[[], tuple[str, dict[str, Any]]]
 
 LINGER = 0.25
 
 
 # Thunks by themselves, on virtual clocks: what is cancelled has *linger*, and no more.
-
-
-async def by_loop(thunk: Thunk) -> None:
-    while not thunk.is_computed():
-        await thunk.astream()
-
-
-async def by_async_for(thunk: Thunk) -> None:
-    async for _ in thunk:
-        pass
 
 
 async def in_a_block(thunk: Thunk) -> None:

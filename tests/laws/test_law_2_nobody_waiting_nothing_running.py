@@ -30,20 +30,9 @@ from motet._runtime.host import current_host
 from motet.testing import ModelServer, Outcome, Reply, Stall
 from motet.testing.leaks import no_leaks
 from thunk.by_hand import others_wait
+from thunk.ways import Thunk, by_async_for, by_loop
 
 pytestmark = pytest.mark.anyio
-
-Thunk = ModelOutputThunk[Any]
-
-
-async def by_loop(thunk: Thunk) -> None:
-    while not thunk.is_computed():
-        await thunk.astream()
-
-
-async def by_async_for(thunk: Thunk) -> None:
-    async for _ in thunk:
-        pass
 
 
 async def in_a_block(thunk: Thunk) -> None:

@@ -18,23 +18,11 @@ from motet._runtime.host import current_host
 from motet._thunk.generation import Generation
 from motet._thunk.thunk import ModelOutputThunk
 from thunk.by_hand import scripted
+from thunk.ways import Thunk, by_async_for, by_loop
 
 
 def press_ctrl_c() -> None:
     signal.raise_signal(signal.SIGINT)
-
-
-async def wait(thunk: ModelOutputThunk[Any]) -> None:
-    await thunk.avalue()
-
-
-async def read(thunk: ModelOutputThunk[Any]) -> None:
-    await thunk.astream()
-
-
-async def iterate(thunk: ModelOutputThunk[Any]) -> None:
-    async for _ in thunk:
-        pass
 
 
 def test_code_that_is_not_marked_is_interrupted_where_it_is() -> None:
@@ -50,9 +38,9 @@ def test_code_that_is_not_marked_is_interrupted_where_it_is() -> None:
     assert not passed
 
 
-@pytest.mark.parametrize("consume", [wait, read, iterate])
+@pytest.mark.parametrize("consume", [ModelOutputThunk.avalue, by_loop, by_async_for])
 def test_an_interrupted_consumer_takes_its_interest_back(
-    consume: Callable[[ModelOutputThunk[Any]], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+    consume: Callable[[Thunk], Awaitable[object]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gain = Generation.gain_interest
 

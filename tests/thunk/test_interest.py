@@ -11,34 +11,18 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from motet._thunk.fanout import as_completed, first_valid, gather_all, wait_for_all_mots
+from motet._thunk.fanout import first_valid, gather_all, wait_for_all_mots
 from motet._thunk.fanout import wait_for_quorum as quorum
 from motet._thunk.thunk import ModelOutputThunk
 from motet._values.errors import GenerationCancelled
 from motet.testing.leaks import no_leaks
 from thunk.by_hand import interest, scripted
+from thunk.ways import Thunk, by_as_completed, by_async_for, by_loop
 from virtual_time import on_virtual_time
 
 pytestmark = [pytest.mark.anyio, on_virtual_time]
 
-Thunk = ModelOutputThunk[Any]
 Wait = Callable[[Thunk], Awaitable[Any]]
-
-
-async def by_async_for(thunk: Thunk) -> None:
-    async for _ in thunk:
-        pass
-
-
-async def by_as_completed(thunk: Thunk) -> None:
-    async with as_completed([thunk]) as arriving:
-        async for _ in arriving:
-            pass
-
-
-async def by_loop(thunk: Thunk) -> None:
-    while not thunk.is_computed():
-        await thunk.astream()
 
 
 # What of a wait that is given up has *linger*; those of the second kind end at once.

@@ -1,7 +1,6 @@
 """Waiting for a reply inside of what produces it: refused, since neither could end before the other."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import anyio
 import anyio.abc
@@ -13,7 +12,6 @@ from motet import (
     PendingReplyError,
     RejectionSamplingStrategy,
     Requirement,
-    as_completed,
     first_valid,
     gather_all,
     open_session,
@@ -24,21 +22,9 @@ from motet._thunk.generation import Generation
 from motet.testing import ScriptedBackend
 from motet.testing.leaks import no_leaks
 from thunk.by_hand import interest
+from thunk.ways import Thunk, by_as_completed, by_async_for
 
 pytestmark = pytest.mark.anyio
-
-Thunk = ModelOutputThunk[Any]
-
-
-async def iterate(thunk: Thunk) -> None:
-    async for _ in thunk:
-        pass
-
-
-async def as_they_come(thunk: Thunk) -> None:
-    async with as_completed([thunk]) as arriving:
-        async for _ in arriving:
-            pass
 
 
 async def in_a_group(thunk: Thunk) -> None:
@@ -51,11 +37,11 @@ async def in_a_group(thunk: Thunk) -> None:
 WAITS: dict[str, Callable[[Thunk], Awaitable[object]]] = {
     "avalue": lambda thunk: thunk.avalue(),
     "astream": lambda thunk: thunk.astream(),
-    "async for": iterate,
+    "async for": by_async_for,
     "wait_for_all_mots": lambda thunk: wait_for_all_mots([thunk]),
     "gather_all": lambda thunk: gather_all([thunk]),
     "first_valid": lambda thunk: first_valid([thunk]),
-    "as_completed": as_they_come,
+    "as_completed": by_as_completed,
     "in a task group": in_a_group,
     "str in a thread": lambda thunk: anyio.to_thread.run_sync(str, thunk),
 }
@@ -82,7 +68,7 @@ async def test_a_reply_is_not_waited_for_by_what_it_waits_for(wait: str) -> None
     # The refusal was no reading: whoever may read it is not the second.
     assert thunk.is_computed()
     with pytest.raises(PendingReplyError):
-        await iterate(thunk)
+        await by_async_for(thunk)
 
 
 @pytest.mark.parametrize("wait", WAITS)

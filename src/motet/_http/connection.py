@@ -48,7 +48,7 @@ _ONE_WRITE: Final = 64 * 1024
 
 _CUT_OFF: Final = "the server closed the connection in the body"
 
-# What a write says when the connection cannot take it any more.
+# What reading and writing say when the connection is not there any more.
 _GONE: Final = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
 
 # The status that h11 would have a server answer with: "Request Header Fields Too Large".
@@ -304,7 +304,7 @@ class Connection:
             data = await self._stream.receive(READ_BYTES)
         except anyio.EndOfStream:
             return b""
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError) as exc:
+        except _GONE as exc:
             raise httpx2.ReadError(_said(exc)) from exc
         self.answered = True
         return data

@@ -5,6 +5,7 @@ This module knows text and looks nothing up.
 
 import ipaddress
 import re
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -90,9 +91,9 @@ def host_complaint(parts: SplitResult) -> str:
     if any(character.isspace() or not character.isprintable() for character in host):
         return "its host has blanks or control characters in it"
     bracketed = re.match(r"\[(.*)\](:|$)", parts.netloc.rpartition("@")[2])
-    if "[" in parts.netloc and not (bracketed and _is_ipv6(bracketed[1])):
+    if "[" in parts.netloc and not (bracketed and _reads(ipaddress.IPv6Address, bracketed[1])):
         return _NO_IPV6
-    if re.fullmatch(r"[0-9]+(\.[0-9]+){3}", host) and not _is_ipv4(host):
+    if re.fullmatch(r"[0-9]+(\.[0-9]+){3}", host) and not _reads(ipaddress.IPv4Address, host):
         return "its host is no IPv4 address, which is four numbers from 0 to 255"
     if not host.isascii() and not _is_international(host):
         return "its host has characters in it that no name of a host may have"
@@ -101,7 +102,7 @@ def host_complaint(parts: SplitResult) -> str:
 
 def _split(rest: str, name: str, example: str) -> SplitResult:
     authority, slash, path = rest.partition("/")
-    if _is_ipv6(authority):
+    if _reads(ipaddress.IPv6Address, authority):  # without the brackets that a URL wants
         authority = f"[{authority}]"
     parts = None
     try:
@@ -139,29 +140,17 @@ def _instead_of(given: str) -> str:
     return "" if "@" in given else f", not {redacted(authority)[:80]!r}"
 
 
-def _is_ipv6(text: str) -> bool:
-    """Whether *text* is an IPv6 address that lacks the brackets a URL wants."""
-    try:
-        ipaddress.IPv6Address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_ipv4(text: str) -> bool:
-    try:
-        ipaddress.IPv4Address(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _is_international(host: str) -> bool:
     """Whether a host's name that is not in ASCII can be written in it."""
     import idna  # comes with the HTTP library, which asks it too; seldom needed and not small
 
+    return _reads(idna.encode, host.lower())
+
+
+def _reads(read: Callable[[str], object], text: str) -> bool:
+    """Whether a function can read a text."""
     try:
-        idna.encode(host.lower())
-    except idna.IDNAError:
+        read(text)
+    except ValueError:
         return False
     return True

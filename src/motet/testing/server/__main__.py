@@ -8,14 +8,12 @@ interrupted, what was served.
 import argparse
 import contextlib
 import math
-import os
 import signal
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import anyio
 
+from motet._runtime.stdout import give_up_stdout
 from motet.testing.server._models import DEFAULT_MODELS
 from motet.testing.server._records import Outcome
 from motet.testing.server._server import MAX_PORT, ModelServer, open_server
@@ -62,9 +60,7 @@ def _say(text: str) -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        # What is in the buffer has nowhere to go, and would be written again at the end.
-        with Path(os.devnull).open("w", encoding="utf-8") as devnull:
-            os.dup2(devnull.fileno(), sys.stdout.fileno())
+        give_up_stdout()
 
 
 def _summary(server: ModelServer) -> str:
