@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from motet.testing.server._protocol import Ask, Turn, tokenise
@@ -287,6 +287,17 @@ def test_a_nullable_field_is_null_if_the_text_says_nothing() -> None:
     assert (found.complaint, found.praise) == (None, "It was great")
 
 
+def test_large_numbers_keep_to_their_bounds_and_steps() -> None:
+    class Large(pydantic.BaseModel):
+        count: Annotated[int, pydantic.Field(multiple_of=7, ge=10**17 + 1, lt=10**17 + 20)]
+        size: Annotated[int, pydantic.Field(gt=2**53, le=2**53 + 1)]
+        amounts: list[int]
+
+    found: Large = fill(Large, "Extract what the text says: 1234567 pieces, 12 boxes.")
+    assert found.size == 2**53 + 1
+    assert found.amounts == [1234567, 12]
+
+
 class Tree(pydantic.BaseModel):
     left: "Tree | None"
     right: "Tree | str"
@@ -297,6 +308,8 @@ def test_a_schema_that_contains_itself_has_an_end() -> None:
     assert isinstance(fill(Tree, "Describe the text: one. two. three. four."), Tree)
 
 
+@example("100000000000000010")  # no float is a multiple of 5 there
+@example("1" * 310)  # beyond all floats
 @given(st.text(max_size=200))
 def test_any_text_fills_any_schema(text: str) -> None:
     fill(Everything, f"Extract what the text says: {text}")

@@ -15,6 +15,7 @@ import random
 import re
 import uuid
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any, Final
 
 import attrs
@@ -180,7 +181,8 @@ class _Filler:
         """Return the pieces of the text that become entries of a list."""
         what = _spaced(name)
         if kind in ("integer", "number"):
-            return [f"{number:g}" for number in numbers(self.text)]
+            # Not rounded, and never with three digits behind the point, as thousands have.
+            return [f"{number:f}" for number in numbers(self.text)]
         if _BAD.search(what):
             return most_telling(self.text, bad=True)
         if _GOOD.search(what):
@@ -190,15 +192,16 @@ class _Filler:
         return sentences(self.text)
 
     def _number(self, schema: Mapping[str, Any], name: str, *, whole: bool) -> float:
-        low = float(schema.get("minimum", schema.get("exclusiveMinimum", -math.inf)))
-        high = float(schema.get("maximum", schema.get("exclusiveMaximum", math.inf)))
-        step = float(schema.get("multipleOf", 1 if whole else 0))
-        least = step or 1e-3  # above an exclusive bound
+        low = _exact(schema.get("minimum", schema.get("exclusiveMinimum", -math.inf)))
+        high = _exact(schema.get("maximum", schema.get("exclusiveMaximum", math.inf)))
+        step = Fraction(str(schema.get("multipleOf", 1 if whole else 0)))
+        least = step or Fraction(1, 1000)  # above an exclusive bound
         if "exclusiveMinimum" in schema:
-            low = max(low, float(schema["exclusiveMinimum"]) + least)
+            low = max(low, _exact(schema["exclusiveMinimum"]) + least)
         if "exclusiveMaximum" in schema:
-            high = min(high, float(schema["exclusiveMaximum"]) - least)
+            high = min(high, _exact(schema["exclusiveMaximum"]) - least)
         what, found = _spaced(name), numbers(self.text)
+        value: Fraction | float
         if _SCORE.search(what) or (not found and _MOOD.search(what)):
             bottom = low if low > -math.inf else min(1.0, high)
             top = high if high < math.inf else max(5.0, low)
@@ -209,9 +212,9 @@ class _Filler:
             value = found[0] if found else 0.0
         value = min(max(value, low), high)
         if step:
-            value = round(value / step) * step
+            value = round(Fraction(value) / step) * step
             value += step if value < low else -step if value > high else 0
-        return int(value) if whole else round(value, 6)
+        return int(value) if whole else round(float(value), 6)
 
     def _boolean(self, schema: Mapping[str, Any], name: str) -> bool:
         what = _spaced(name)
@@ -269,6 +272,14 @@ class _Filler:
         if _BAD.search(what):
             return ". ".join(most_telling(self.text, bad=True)) or self.text
         return self.text
+
+
+def _exact(number: float) -> Fraction | float:
+    """Return a number of a schema as it is written there; an infinity, for none, as it is.
+
+    Beyond 2**53 a float is no multiple of what it should be one of.
+    """
+    return number if number in (-math.inf, math.inf) else Fraction(str(number))
 
 
 def _type(schema: Mapping[str, Any]) -> str:

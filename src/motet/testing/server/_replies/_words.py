@@ -5,6 +5,7 @@ This module knows a few hundred words, mostly English. A mood is counted word by
 negation shortly before turns a word over.
 """
 
+import math
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -225,10 +226,11 @@ def most_telling(text: str, *, good: bool = False, bad: bool = False) -> list[st
 
 
 def numbers(text: str) -> list[float]:
-    """Return the numbers that stand in a text as digits."""
+    """Return the numbers that stand in a text as digits, but for those beyond all floats."""
     # A point or comma before exactly three digits separates thousands.
     plain = (re.sub(r"[.,](?=\d{3}(?:\D|$))", "", digits) for digits in _NUMBER.findall(text))
-    return [float(digits.replace(",", ".")) for digits in plain]
+    found = (float(digits.replace(",", ".")) for digits in plain)
+    return [number for number in found if math.isfinite(number)]
 
 
 def excerpt(text: str, count: int) -> str:
