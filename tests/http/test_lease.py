@@ -138,14 +138,19 @@ async def test_without_idle_connections_nobody_waits_for_room() -> None:
 
 
 async def test_connections_that_are_being_opened_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    most = 0
+    met: list[tuple[int, int]] = []
+    meeting = anyio.Event()
+    coming = 0
 
     async def connect(*args: Any, **kwargs: Any) -> Any:
-        nonlocal most
-        most = max(most, transport.open)
-        await anyio.sleep(0.01)
-        if transport.idle:
-            raise AssertionError
+        nonlocal meeting, coming
+        coming += 1
+        if coming % 4 == 0:
+            met.append((transport.open, transport.idle))
+            meeting.set()
+            meeting = anyio.Event()
+        else:
+            await meeting.wait()
         return await connection.connect(*args, **kwargs)
 
     monkeypatch.setattr(lease, "connect", connect)
@@ -156,7 +161,8 @@ async def test_connections_that_are_being_opened_count(monkeypatch: pytest.Monke
                 for _ in range(4):
                     tasks.start_soon(http.get, server.url)
             await idle_is(transport, 0, 4)
-    assert (most, transport.open) == (4, 0)
+    assert met == [(4, 0), (4, 0)]
+    assert transport.open == 0
 
 
 async def test_a_connection_that_was_given_up_while_it_was_opened_takes_no_room() -> None:
