@@ -121,12 +121,15 @@ async def test_a_deadline_reaches_the_wait_and_loses_nothing() -> None:
 async def test_a_native_cancellation_reaches_the_wait() -> None:
     thunk = reply("again " * 100)
 
+    ready = asyncio.Event()
+
     async def wait() -> None:
         await _implicit.ensure()
+        ready.set()
         str(thunk)
 
     task = asyncio.create_task(wait())
-    await anyio.sleep(0.02)
+    await ready.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

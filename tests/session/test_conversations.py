@@ -97,8 +97,10 @@ async def test_a_turn_that_nobody_waits_for_any_more_is_left_out(server: ModelSe
     server.script([Stall(1), Reply("2")])
     m = MelleaSession(session(server).backend, ChatContext(), linger=0)
     async with m:
-        with anyio.move_on_after(0.05):
-            await m.achat("a")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(m.achat, "a")
+            await server.wait_until(lambda: len(server.replies) == 1)
+            tasks.cancel_scope.cancel()
         await m.achat("b")
         assert texts(server) == ["b"]
         assert len(m.ctx.as_list()) == 2
