@@ -197,6 +197,17 @@ def test_calls_may_be_nested(portal: Portal) -> None:
     assert threading.active_count() == before + 4
 
 
+def test_the_loops_of_nested_calls_have_names_of_their_own(portal: Portal) -> None:
+    async def nest(depth: int) -> list[str]:
+        names = [str(current_host())]
+        await anyio.lowlevel.checkpoint()
+        return names + (portal.call(nest, depth - 1) if depth else [])
+
+    names = portal.call(nest, 2)
+    assert names[0] == "event loop behind the methods without await"
+    assert [name.rpartition(", ")[2] for name in names[1:]] == ["level 1", "level 2"]
+
+
 def test_a_call_from_a_worker_thread_of_a_nested_call_does_not_meet_itself(portal: Portal) -> None:
     async def inner() -> int:
         return await anyio.to_thread.run_sync(portal.call, add, 1, 2)

@@ -174,13 +174,21 @@ async def test_the_context_of_the_session_is_said_and_stays_as_it_is() -> None:
     ]
 
 
+@pytest.mark.parametrize("through_another", [False, True])
 @pytest.mark.parametrize("what", ["acomplete", "astream", "events"])
-async def test_a_validator_that_waits_for_the_run_it_is_a_part_of_is_told_so(what: str) -> None:
+async def test_a_validator_that_waits_for_the_run_it_is_a_part_of_is_told_so(
+    what: str, through_another: bool
+) -> None:
+    async def wait(_: object = None) -> None:
+        await (result.acomplete() if what == "acomplete" else anext(getattr(result, what)()))
+
     class Waits(motet.Requirement):
         async def stream_validate(
             self, chunk: str, *, backend: motet.Backend, ctx: motet.Context
         ) -> motet.PartialValidationResult:
-            await (result.acomplete() if what == "acomplete" else anext(getattr(result, what)()))
+            await (
+                motet.fill_thunk(motet.ModelOutputThunk(None), wait) if through_another else wait()
+            )
             raise AssertionError
 
     chunks: list[str] = []

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 import anyio.abc
-import anyio.to_thread
 import pytest
 
 from motet import (
@@ -12,39 +11,16 @@ from motet import (
     PendingReplyError,
     RejectionSamplingStrategy,
     Requirement,
-    first_valid,
-    gather_all,
     open_session,
-    wait_for_all_mots,
 )
 from motet._runtime.host import current_host
 from motet._thunk.generation import Generation
 from motet.testing import ScriptedBackend
 from motet.testing.leaks import no_leaks
 from thunk.by_hand import interest
-from thunk.ways import Thunk, by_as_completed, by_async_for
+from thunk.ways import WAITS, Thunk, by_async_for
 
 pytestmark = pytest.mark.anyio
-
-
-async def in_a_group(thunk: Thunk) -> None:
-    async with anyio.create_task_group() as tasks:
-        async with anyio.create_task_group() as inner:
-            inner.start_soon(thunk.avalue)
-        tasks.start_soon(anyio.sleep_forever)
-
-
-WAITS: dict[str, Callable[[Thunk], Awaitable[object]]] = {
-    "avalue": lambda thunk: thunk.avalue(),
-    "astream": lambda thunk: thunk.astream(),
-    "async for": by_async_for,
-    "wait_for_all_mots": lambda thunk: wait_for_all_mots([thunk]),
-    "gather_all": lambda thunk: gather_all([thunk]),
-    "first_valid": lambda thunk: first_valid([thunk]),
-    "as_completed": by_as_completed,
-    "in a task group": in_a_group,
-    "str in a thread": lambda thunk: anyio.to_thread.run_sync(str, thunk),
-}
 
 
 def begin(work: Callable[[Thunk], Awaitable[object]]) -> Thunk:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import sys
 import weakref
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import suppress
 from contextvars import Context
 from itertools import count
@@ -64,6 +64,12 @@ class Loop(Protocol):
 
     def running_task(self) -> object | None:
         """Return the task that the calling code runs in, None if it is none of this loop's."""
+
+    def holders(self) -> dict[int, int | None]:
+        """Return by `id` for each task of this loop, on which it runs, the task that waits for its end.
+
+        That is the one whose task group it is in, or that awaits it; None if that is not known.
+        """
 
     def is_cancelled(self) -> bool:
         """Tell whether anything has cancelled the running task, where it is now."""
@@ -147,6 +153,16 @@ class AsyncioLoop:
         if running is None or running is not self.native():
             return None
         return self._current_task(running)
+
+    def holders(self) -> dict[int, int | None]:
+        holders = _group_holders()
+        for task in sys.modules["asyncio"].all_tasks(self.native()):
+            for awaited in _awaited_futures(task):
+                if holders.get(id(awaited), 0) is None:
+                    holders[id(awaited)] = id(task)
+            if holders[id(task)] is None and (parent := _parent_in_group(task)) is not None:
+                holders[id(task)] = id(parent)
+        return holders
 
     def is_cancelled(self) -> bool:
         task: Any = self.running_task()
@@ -279,6 +295,9 @@ class TrioLoop:
             return None
         return task if self.is_here() else None
 
+    def holders(self) -> dict[int, int | None]:
+        return _group_holders()
+
     def is_cancelled(self) -> bool:
         return anyio.current_effective_deadline() == -math.inf
 
@@ -389,6 +408,32 @@ def running_native() -> object | None:
         return lowlevel.current_token().native_token
     except anyio.NoEventLoopError:
         return None
+
+
+def _group_holders() -> dict[int, int | None]:
+    return {each.id: each.parent_id for each in anyio.get_running_tasks()}
+
+
+def _awaited_futures(task: Any) -> Iterator[object]:
+    """Yield what a task of asyncio awaits: a future, or those that it gathers."""
+    # asyncio tells nobody before Python 3.14, but its tasks have always known.
+    left = [getattr(task, "_fut_waiter", None)]
+    while left:
+        future = left.pop()
+        gathered = getattr(future, "_children", None)
+        if gathered is None:
+            yield future
+        else:
+            left.extend(gathered)
+
+
+def _parent_in_group(task: Any) -> object | None:
+    """Return the task whose `asyncio.TaskGroup` a task is in."""
+    for callback, _ in getattr(task, "_callbacks", None) or ():
+        parent: object | None = getattr(getattr(callback, "__self__", None), "_parent_task", None)
+        if parent is not None:
+            return parent
+    return None
 
 
 def adapt(native: Any) -> AsyncioLoop | TrioLoop:

@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from typing import Final, Protocol
 
 from .._values.errors import SessionClosed
+from .circles import Ending
 from .host import LoopHost
 from .unwinding import see_end
 
@@ -32,14 +33,11 @@ def owned_by(owner: "Owner | None") -> AbstractContextManager[None]:
     return nullcontext() if owner is None else owner.current()
 
 
-class Job(Protocol):
+class Job(Ending, Protocol):
     """Something that runs, can be told to stop, and says when it has stopped."""
 
     def stop(self, reason: str) -> None:
         """Cancel it; not a checkpoint, harmless when it is over."""
-
-    async def wait_settled(self) -> None:
-        """Return when it is over and has unwound."""
 
 
 class Owner:

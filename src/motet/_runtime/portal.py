@@ -30,6 +30,10 @@ Ts = TypeVarTuple("Ts")
 # How long the end of the process waits for what still runs to unwind.
 EXIT_TIMEOUT: Final = 5.0  # seconds
 
+# What errors call the loops of portals.
+_LABEL: Final = "event loop behind the methods without await"
+_DEEPER: Final = "{} that are called inside of one, level {}"
+
 
 class _Call:
     """One call on its way through another thread's event loop, and its way back."""
@@ -175,7 +179,7 @@ class Portal:
         async def main() -> None:
             self._stop = anyio.Event()
             host = current_host()
-            host.label = "event loop behind the methods without await"
+            host.label = _LABEL if self._level == 0 else _DEEPER.format(_LABEL, self._level)
             ready.set_result(host)
             await self._stop.wait()
 

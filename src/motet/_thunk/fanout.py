@@ -16,6 +16,7 @@ import anyio.lowlevel
 import attrs
 
 from .._runtime.bell import Bell
+from .._runtime.circles import Wait
 from .._runtime.host import current_host
 from .._runtime.unwinding import see_end
 from .._values.errors import NoValidReply, QuorumNotReached, SingleReaderError
@@ -66,9 +67,10 @@ class _Group:
         self._waiting = False
 
     def __enter__(self) -> Self:
-        self._bell = Bell(current_host().loop)
-        for mot in self._mots:
-            mot._source.check_outside()
+        self._host = current_host()
+        self._bell = Bell(self._host.loop)
+        live = [mot._source for mot in self._mots if mot._source.live]
+        Wait(live, self._host.running_task()).check()  # before anything counts as interest
         for mot in self._mots:
             generation = mot._source
             if generation.live:
@@ -94,7 +96,8 @@ class _Group:
         self._waiting = True
         try:
             while not self._arrived and self._pending:
-                await self._bell.wait()
+                with Wait(self._pending, self._host.running_task()):
+                    await self._bell.wait()
         finally:
             self._waiting = False
         return self._arrived.popleft() if self._arrived else None

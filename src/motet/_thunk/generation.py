@@ -20,10 +20,10 @@ import anyio
 import anyio.lowlevel
 
 from .._runtime.bell import Bell
+from .._runtime.circles import Wait, is_inside, note_interest, part_of
 from .._runtime.host import LoopHost, check_here
 from .._runtime.owner import Owner, current_owner, owned_by
-from .._runtime.unwinding import is_held_by, is_part_of, part_of
-from .._values.errors import BackendError, GenerationCancelled, PendingReplyError
+from .._values.errors import BackendError, GenerationCancelled
 from .._values.states import (
     GENERATION,
     LIVE_STATES,
@@ -50,6 +50,9 @@ class Generation:
         live: whether more may come.
         host: of the event loop that it runs on; None for a value given by hand.
         state: where it is in its life.
+        task: what it runs in, while it does.
+        waits: what its code waits for.
+        wanted: whether code that is a part of a generation has ever been interested in it.
         error: what ended it, if an error did.
     """
 
@@ -65,7 +68,6 @@ class Generation:
         "_scope",
         "_settled",
         "_stopping",
-        "_task",
         "_traceback",
         "_watchers",
         "_whole",
@@ -73,6 +75,9 @@ class Generation:
         "host",
         "live",
         "state",
+        "task",
+        "waits",
+        "wanted",
     )
 
     def __init__(
@@ -101,7 +106,9 @@ class Generation:
         self._watchers: list[Callable[[Generation], None]] | None = None
         self._bell: Bell | None = None  # there is one only if somebody reads deltas
         self._scope: anyio.CancelScope | None = None
-        self._task: object | None = None
+        self.task: object | None = None
+        self.waits: tuple[Wait, ...] = ()
+        self.wanted: bool = False
         self.live: bool = produce is not None  # kept, since it is asked for again with every delta
         if produce is not None:
             self.state = advance(GENERATION, self.state, GenerationSignal.PLANNED)
@@ -141,7 +148,7 @@ class Generation:
         assert self._scope is not None
         assert self.host is not None
         self.state = advance(GENERATION, self.state, GenerationSignal.STARTED)
-        self._task = self.host.running_task()
+        self.task = self.host.running_task()
         complete = False
         try:
             with self._scope:
@@ -199,7 +206,7 @@ class Generation:
                 error.partial = self._whole
             self.error, self._traceback = error, error.__traceback__
         self._produce = None  # it reaches the prompt, the backend, the session ...
-        self._scope = self._task = None
+        self._scope = self.task = None
         if self._bell is not None:
             self._bell.close()
             self._bell = None
@@ -252,16 +259,8 @@ class Generation:
         Raises:
             PendingReplyError: a validator waits for the reply that it is to judge, for one.
         """
-        if not self.live or not is_part_of(self):
-            return
-        assert self.host is not None
-        # In a thread there is no task to ask, and what has started it most likely waits for it.
-        if not self.host.is_here() or is_held_by(self._task):
-            raise PendingReplyError(
-                "this reply cannot be waited for by what it waits for itself, such as a requirement, "
-                "a tool or a hook of its own call: neither would ever end. What has arrived is in "
-                "its `partial`"
-            )
+        if self.live and is_inside():
+            self._wait().check()
 
     def task_here(self) -> object:
         """Return the task that the caller runs in.
@@ -278,6 +277,7 @@ class Generation:
     def gain_interest(self) -> None:
         """Count one more who waits or reads."""
         self._interest += 1
+        note_interest(self)
         if self._lingering and self._scope is not None:
             self._lingering = False
             self._scope.deadline = math.inf
@@ -321,6 +321,18 @@ class Generation:
                 self._settled = anyio.Event()
             await self._settled.wait()
 
+    async def wait_outcome(self) -> None:
+        """Do as `wait_settled` does, for code of the user's, which may wait in a circle.
+
+        Raises:
+            PendingReplyError: as `check_outside`.
+        """
+        if not is_inside():
+            await self.wait_settled()
+        elif self.live:
+            with self._wait():
+                await self.wait_settled()
+
     def watch(self, watcher: Callable[["Generation"], None]) -> None:
         """Have *watcher* called once, by the generation's task, when the outcome is written."""
         assert self.live
@@ -334,11 +346,23 @@ class Generation:
             self._watchers.remove(watcher)
 
     async def wait_delta(self) -> None:
-        """Sleep until the next delta or the end; for one reader at a time."""
+        """Sleep until the next delta or the end; for one reader at a time.
+
+        Raises:
+            PendingReplyError: as `check_outside`.
+        """
         if self._bell is None:
             assert self.host is not None
             self._bell = Bell(self.host.loop)
-        await self._bell.wait()
+        if not is_inside():
+            await self._bell.wait()
+        else:
+            with self._wait():
+                await self._bell.wait()
+
+    def _wait(self) -> Wait:
+        assert self.host is not None
+        return Wait((self,), self.host.running_task())
 
     def unwrap(self) -> str:
         """Return the outcome: the text, or raise the error.

@@ -33,7 +33,7 @@ async def wait_for_inputs(
         # Only waited for, and not taken: whether a consumer knows the end of an earlier
         # turn is no business of ours, and its `is_computed` must not turn true by itself.
         for mot in heard:
-            await mot._source.wait_settled()
+            await mot._source.wait_outcome()
 
 
 @contextmanager

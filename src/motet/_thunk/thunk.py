@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 import anyio.lowlevel
 
+from .._runtime.circles import Wait
 from .._runtime.host import check_here
 from .._runtime.interrupts import in_one_piece
 from .._runtime.loops import running_native
@@ -163,7 +164,7 @@ class ModelOutputThunk(Generic[S]):
             # One interest for one task.
             left = reader is not None and reader.may_give_up() and reader.leave()
             try:
-                await generation.wait_settled()
+                await generation.wait_outcome()
             except BaseException:
                 # A wait with a timeout in a loop over the deltas: the loop goes on.
                 if left and reader is not None and self._is_in_loop():
@@ -174,6 +175,10 @@ class ModelOutputThunk(Generic[S]):
         else:
             await anyio.lowlevel.checkpoint()
         return self._take_outcome()
+
+    async def _avalue_for_thread(self) -> str:
+        with Wait((self._source,), None):
+            return await self.avalue()
 
     def __await__(self) -> Generator[Any, Any, str]:
         return self.avalue().__await__()
@@ -386,8 +391,7 @@ class ModelOutputThunk(Generic[S]):
                     "Wait for it before the fork, or make a new call"
                 )
             if running_native() is None and generation.host.loop.is_running():
-                generation.check_outside()
-                return call_in_loop(generation.host, self.avalue)
+                return call_in_loop(generation.host, self._avalue_for_thread)
             if running_native() is not None and not generation.host.is_here():
                 check_here(generation.host, "this reply")
             where = (

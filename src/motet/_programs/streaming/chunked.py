@@ -176,7 +176,7 @@ class StreamChunkingResult:
         if job.live:
             job.gain_interest()
             try:
-                await job.wait_settled()
+                await job.wait_outcome()
             finally:
                 job.lose_interest()
         else:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import anyio.lowlevel
 
 from ..._runtime.bell import Bell
+from ..._runtime.circles import Wait
 from ..._runtime.loops import is_finished
 from ..._values.errors import SingleReaderError
 
@@ -99,7 +100,8 @@ class LogReader(AsyncIterator[T]):
             if log._items or log._closed:
                 await anyio.lowlevel.checkpoint()
             while not log._items and not log._closed:
-                await log._bell.wait()
+                with Wait((log._job,), task):
+                    await log._bell.wait()
         except BaseException:
             self._lose()
             raise
