@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from motet import (
@@ -17,6 +18,7 @@ from motet import (
     open_session,
     wait_for_all_mots,
 )
+from motet._runtime import circles
 from motet._runtime.host import current_host
 from motet._thunk.generation import Generation
 from motet.testing import ScriptedBackend
@@ -291,6 +293,15 @@ async def test_what_awaits_a_task_of_asyncio_waits_for_what_that_waits_for(
         ended = await outcomes(*circle.thunks[:1])
         ended += await outcomes(*circle.thunks[1:])
         assert "PendingReplyError" in gathered + ended
+
+
+async def test_tasks_that_await_each_other_hold_up_nobody() -> None:
+    one, other = object(), object()
+    with no_leaks():
+        thunk = begin(anyio.lowlevel.checkpoint)
+        wait = circles.Wait((), one)
+        assert not wait.holds_up(thunk._source, {id(one): id(other), id(other): id(one)})
+        assert await thunk == "x"
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio", "uvloop"], indirect=True)

@@ -142,9 +142,13 @@ class Wait:
         if self._task is None:
             return True
         each: int | None = id(self._task)
-        while each is not None and each != id(job.task):
+        seen: set[int] = set()
+        while each is not None and each not in seen:  # asyncio's tasks can await each other
+            if each == id(job.task):
+                return True
+            seen.add(each)
             each = holders.get(each)
-        return each is not None
+        return False
 
     def is_hopeless(self, stuck: Collection[Ending]) -> bool:
         """Tell whether it cannot end before some of *stuck* do."""
