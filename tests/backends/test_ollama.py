@@ -219,7 +219,8 @@ async def test_a_fault_is_a_named_error_with_what_came_and_leaves_nothing_open(
     fault: Any, streamed: bool, server: ModelServer
 ) -> None:
     server.script([Reply(["a", "b", "c"], fault=fault, tokens_per_second=100)])
-    options = {ModelOption.STREAM: streamed, ModelOption.STREAM_TIMEOUT: 0.3}
+    limit = 0.5 if isinstance(fault, Stall) else 20
+    options = {ModelOption.STREAM: streamed, ModelOption.STREAM_TIMEOUT: limit}
     thunk = begin(OllamaModelBackend(MODEL, base_url=server.url), **options)
     with anyio.fail_after(30), pytest.raises(BackendError) as caught:
         await thunk

@@ -376,7 +376,7 @@ async def test_comments_are_no_sign_that_the_model_lives() -> None:
     async with raw_server(handle) as server:
         with anyio.fail_after(10), pytest.raises(BackendTimeout) as caught:
             await begin(
-                OpenAIBackend("m", base_url=server.url), **{ModelOption.STREAM_TIMEOUT: 0.2}
+                OpenAIBackend("m", base_url=server.url), **{ModelOption.STREAM_TIMEOUT: 0.5}
             )
         assert caught.value.partial == "hi"
         await server.wait_empty()

@@ -47,7 +47,7 @@ async def test_a_backend_and_a_call_have_their_own(kind: str) -> None:
             thunk = await m.ainstruct(
                 "go",
                 strategy=None,
-                model_options={ModelOption.TIMEOUTS: Timeouts(first_token=30, gap=0.05)},
+                model_options={ModelOption.TIMEOUTS: Timeouts(first_token=30, gap=0.3)},
             )
             with pytest.raises(BackendTimeout) as caught:
                 await thunk

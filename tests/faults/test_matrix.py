@@ -15,6 +15,7 @@ from faults.matrix import (
     HANGS,
     LIMIT,
     PAGE,
+    PATIENCE,
     PROTOCOLS,
     TEXT,
     Fault,
@@ -54,7 +55,7 @@ def check(seen: Seen, fault: Fault, outcome: str) -> None:
     assert seen.partial == (fault.partial if outcome else TEXT)
     # Every byte that the error speaks of was there to be read before it.
     assert seen.read in (None, seen.partial)
-    assert seen.seconds < HANGS
+    assert seen.seconds < (HANGS if fault.waits else PATIENCE)
     if fault.waits:
         assert seen.seconds >= LIMIT
 

@@ -78,9 +78,10 @@ FAILURES: dict[str, tuple[Any, type[BackendError], type[Exception], Phase, str]]
 
 async def failure(server: ModelServer, step: Any, **options: Any) -> BackendError:
     server.script([step])
+    limit = 0.5 if isinstance(getattr(step, "fault", None), Stall) else 20
     async with open_session(base_url=server.url, model_id=MODEL) as session:
         thunk = await session.ainstruct(
-            "Say something.", model_options={ModelOption.STREAM_TIMEOUT: 0.5, **options}
+            "Say something.", model_options={ModelOption.STREAM_TIMEOUT: limit, **options}
         )
         with anyio.fail_after(60), pytest.raises(BackendError) as caught:
             await thunk

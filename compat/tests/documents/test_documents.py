@@ -68,8 +68,9 @@ CHECKED: Final = _with("stream_with_chunking")
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, no_logger: logging.Logger) -> Iterator[ModelServer]:
-    # What is printed is looked at, and the logger prints, too.
-    with serve_in_thread(default=Reply(TWO), time_to_first_token=0.05) as server:
+    # What is printed is looked at, and the logger prints, too. The first token is late enough for
+    # a busy machine to have sent all requests of a program that sends several at once.
+    with serve_in_thread(default=Reply(TWO), time_to_first_token=0.2) as server:
         monkeypatch.setenv("OLLAMA_HOST", server.url)
         monkeypatch.setenv("MELLEA_LOGS_CONSOLE", "false")
         yield server
