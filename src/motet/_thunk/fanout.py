@@ -174,6 +174,7 @@ async def wait_for_all_mots(mots: Iterable[Thunk]) -> None:
 
     Raises:
         WrongEventLoop: one belongs to another event loop; nothing was awaited.
+        PendingReplyError: those that have not ended wait for the caller.
         TypeError: an element is not a thunk.
         BackendError, GenerationCancelled, DependencyError: as the thunk that failed.
     """
@@ -199,6 +200,7 @@ async def gather_all(mots: Iterable[ModelOutputThunk[S]]) -> list[Outcome[S]]:
 
     Raises:
         WrongEventLoop: one belongs to another event loop; nothing was awaited.
+        PendingReplyError: those that have not ended wait for the caller.
         TypeError: an element is not a thunk.
     """
     asked = _listed(mots)
@@ -225,6 +227,7 @@ class as_completed(Generic[S]):  # noqa: N801 - reads as the function it is used
 
     Raises:
         WrongEventLoop: one thunk belongs to another event loop.
+        PendingReplyError: those that have not ended wait for the caller.
         TypeError: an element is not a thunk.
     """
 
@@ -287,6 +290,7 @@ async def first_valid(
         ValueError: *mots* is empty.
         TypeError: *check* cannot be called.
         WrongEventLoop: one thunk belongs to another event loop.
+        PendingReplyError: those that have not ended wait for the caller.
         Exception: what *check* raises; the others are stopped then, too.
     """
     if check is not None and not callable(check):
@@ -313,6 +317,7 @@ async def wait_for_quorum(mots: Iterable[ModelOutputThunk[S]], k: int) -> list[M
         QuorumNotReached: so many have failed that *k* cannot be reached; raised at once.
         ValueError: *k* is out of range.
         WrongEventLoop: one thunk belongs to another event loop.
+        PendingReplyError: those that have not ended wait for the caller.
     """
     if not isinstance(k, int) or isinstance(k, bool) or k < 1:
         raise ValueError(f"k should be a whole number from 1, not {k!r}")

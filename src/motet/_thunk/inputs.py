@@ -23,6 +23,7 @@ async def wait_for_inputs(
 
     Raises:
         DependencyError: one that is needed failed; its error is the cause.
+        PendingReplyError: one of them waits for this call.
     """
     # Interest in all from the start: while one is waited for, nobody else may want the others.
     with _interest_in(heard):

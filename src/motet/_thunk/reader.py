@@ -51,7 +51,7 @@ class DeltaReader:
         Raises:
             SingleReaderError: another task is in here.
             WrongEventLoop: the reply belongs to another event loop.
-            PendingReplyError: the caller is a part of what produces it.
+            PendingReplyError: what produces the reply waits for the caller.
         """
         generation = self._generation
         if self._reading:

@@ -149,7 +149,7 @@ class ModelOutputThunk(Generic[S]):
             GenerationCancelled: the reply was given up, or its session ended, first.
             DependencyError: a pending input of the call failed.
             WrongEventLoop: the reply belongs to another event loop.
-            PendingReplyError: the caller is a part of what produces it.
+            PendingReplyError: what produces the reply waits for the caller.
             RuntimeError: it is a blank, which nothing will ever fill.
         """
         self._check_usable()
@@ -378,7 +378,7 @@ class ModelOutputThunk(Generic[S]):
 
         Raises:
             PendingReplyError: the reply is not complete, and this is an event loop, a
-                forked process, or a part of what produces it.
+                forked process, or what it waits for itself.
             BackendError, GenerationCancelled, DependencyError: as `avalue`.
         """
         generation = self._source
