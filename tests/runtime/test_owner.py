@@ -7,11 +7,10 @@ import pytest
 from motet._runtime.host import current_host
 from motet._runtime.owner import Owner
 from motet._thunk.generation import Generation
-from motet._thunk.thunk import ModelOutputThunk
 from motet._values.errors import GenerationCancelled, SessionClosed
 from motet._values.states import GenerationState
 from motet.testing.leaks import no_leaks
-from thunk.by_hand import Reply, others_wait, scripted
+from thunk.by_hand import Reply, others_wait, produced, scripted
 
 pytestmark = pytest.mark.anyio
 
@@ -105,9 +104,7 @@ async def test_closing_waits_for_the_jobs_also_when_its_caller_is_cancelled() ->
                 await released.wait()
             ended.append("job")
 
-    generation = Generation(produce, host=current_host(), owner=owner)
-    ModelOutputThunk.pending(generation)
-    generation.start()
+    produced(produce, owner=owner)
     await others_wait()
 
     async def close(scope: anyio.CancelScope) -> None:

@@ -20,7 +20,7 @@ from motet._runtime.host import current_host
 from motet._runtime.portal import Portal, call_in_loop, default_portal
 from motet._thunk.thunk import ModelOutputThunk
 from motet._values.errors import WrongEventLoop
-from thunk.by_hand import Reply, others_wait, scripted
+from thunk.by_hand import Reply, others_wait, produced, scripted
 
 Thunk = ModelOutputThunk[Any]
 
@@ -142,9 +142,7 @@ def test_a_generation_started_through_a_portal_sees_them_too(portal: Portal) -> 
         async def produce(_: Generation) -> None:
             seen.append(number.get())
 
-        generation = Generation(produce, host=current_host())
-        thunk: Thunk = ModelOutputThunk.pending(generation)
-        generation.start()
+        thunk = produced(produce)
         await thunk
 
     context = contextvars.copy_context()

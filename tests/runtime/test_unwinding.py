@@ -12,6 +12,7 @@ from motet._thunk.generation import Generation
 from motet._thunk.thunk import ModelOutputThunk
 from motet._values.errors import GenerationCancelled
 from motet.testing.leaks import no_leaks
+from thunk.by_hand import produced
 from virtual_time import on_virtual_time
 
 pytestmark = [pytest.mark.anyio, on_virtual_time]
@@ -23,10 +24,7 @@ def begin(fn: Callable[[], Awaitable[object]], owner: Owner | None = None) -> Th
     async def produce(_: Generation) -> None:
         await fn()
 
-    generation = Generation(produce, host=current_host(), owner=owner)
-    thunk: Thunk = ModelOutputThunk.pending(generation)
-    generation.start()
-    return thunk
+    return produced(produce, owner=owner)
 
 
 class Sleeper:

@@ -5,6 +5,7 @@ For tests of the layers that know outcomes, interest and deltas, and not who pro
 
 import asyncio
 import math
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import anyio
@@ -88,6 +89,16 @@ def scripted(
                 stopped.append(anyio.current_time())
             raise
 
+    return produced(produce, owner=owner, linger=linger)
+
+
+def produced(
+    produce: Callable[[Generation], Awaitable[None]],
+    *,
+    owner: Owner | None = None,
+    linger: float = DEFAULT_LINGER,
+) -> ModelOutputThunk[Any]:
+    """Return the thunk of a generation that is produced so, and has been started."""
     generation = Generation(produce, host=current_host(), owner=owner, linger=linger)
     thunk: ModelOutputThunk[Any] = ModelOutputThunk.pending(generation)
     generation.start()

@@ -12,7 +12,7 @@ from motet._thunk.generation import Generation
 from motet._thunk.thunk import ModelOutputThunk
 from motet._values.states import GenerationState
 from motet.testing.leaks import no_leaks
-from thunk.by_hand import Reply, interest, others_wait, scripted
+from thunk.by_hand import Reply, interest, others_wait, produced, scripted
 
 pytestmark = pytest.mark.anyio
 
@@ -127,9 +127,7 @@ async def test_cancelling_waits_for_the_end_also_when_its_caller_is_cancelled() 
     async def produce(generation: Generation) -> None:
         await slow_to_stop(generation, released)
 
-    generation = Generation(produce, host=current_host())
-    thunk: Thunk = ModelOutputThunk.pending(generation)
-    generation.start()
+    thunk = produced(produce)
     await others_wait()
     ended: list[str] = []
 
@@ -161,9 +159,7 @@ async def test_an_error_while_unwinding_is_the_outcome_and_known_to_who_cancelle
         finally:
             raise Own("broken")
 
-    generation = Generation(produce, host=current_host())
-    thunk: Thunk = ModelOutputThunk.pending(generation)
-    generation.start()
+    thunk = produced(produce)
     await others_wait()
     await thunk.cancel_generation()
     assert thunk.is_computed()
@@ -182,9 +178,7 @@ async def test_a_generation_that_is_complete_in_spite_of_it_is_done() -> None:
                 await anyio.lowlevel.checkpoint()
             generation.feed("Hello")
 
-    generation = Generation(produce, host=current_host())
-    thunk: Thunk = ModelOutputThunk.pending(generation)
-    generation.start()
+    thunk = produced(produce)
     while not began:
         await anyio.lowlevel.checkpoint()
     await thunk.cancel_generation()
@@ -199,9 +193,7 @@ async def test_who_stops_it_on_purpose_gets_the_text_although_its_session_is_end
     async def produce(generation: Generation) -> None:
         await slow_to_stop(generation, released)
 
-    generation = Generation(produce, host=current_host(), owner=owner)
-    thunk: Thunk = ModelOutputThunk.pending(generation)
-    generation.start()
+    thunk = produced(produce, owner=owner)
     await others_wait()
     owner.stop("its session was closed")
     async with anyio.create_task_group() as tasks:

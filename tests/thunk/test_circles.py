@@ -11,7 +11,6 @@ import pytest
 from motet import (
     ChatContext,
     DependencyError,
-    ModelOutputThunk,
     PendingReplyError,
     Requirement,
     first_valid,
@@ -19,10 +18,10 @@ from motet import (
     wait_for_all_mots,
 )
 from motet._runtime import circles
-from motet._runtime.host import current_host
 from motet._thunk.generation import Generation
 from motet.testing import ScriptedBackend
 from motet.testing.leaks import no_leaks
+from thunk.by_hand import produced
 from thunk.ways import WAITS, Thunk
 
 pytestmark = pytest.mark.anyio
@@ -35,10 +34,7 @@ def begin(work: Work) -> Thunk:
         await work()
         generation.feed("x")
 
-    generation = Generation(produce, host=current_host())
-    thunk: Thunk = ModelOutputThunk.pending(generation)
-    generation.start()
-    return thunk
+    return produced(produce)
 
 
 async def outcomes(*thunks: Thunk) -> list[str]:

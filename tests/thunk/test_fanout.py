@@ -29,7 +29,7 @@ from motet._values.errors import (
     WrongEventLoop,
 )
 from motet.testing.leaks import no_leaks
-from thunk.by_hand import Reply, interest, others_wait, scripted
+from thunk.by_hand import Reply, interest, others_wait, produced, scripted
 
 pytestmark = pytest.mark.anyio
 
@@ -250,13 +250,11 @@ async def test_the_first_failure_in_time_is_raised_bare_with_its_cause() -> None
         await anyio.lowlevel.checkpoint()
         raise Own("broken") from cause
 
-    generation = Generation(break_down, host=current_host())
-    thunk: Thunk = ModelOutputThunk.pending(generation)
-    generation.start()
+    thunk = produced(break_down)
     siblings = [Reply() for _ in range(3)]
     with pytest.raises(Own) as caught:
         await wait_for_all_mots([siblings[0].thunk, thunk, *(each.thunk for each in siblings)])
-    assert caught.value is generation.error
+    assert caught.value is thunk._source.error
     assert caught.value.__cause__ is cause
     assert not isinstance(caught.value.__context__, BaseExceptionGroup)
     names = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
@@ -286,9 +284,7 @@ async def test_siblings_have_unwound_before_the_error_is_raised() -> None:
                     await anyio.lowlevel.checkpoint()
             order.append("unwound")
 
-    generation = Generation(slow_to_stop, host=current_host())
-    slow: Thunk = ModelOutputThunk.pending(generation)
-    generation.start()
+    slow = produced(slow_to_stop)
     failing = Reply()
     async with anyio.create_task_group() as tasks:
 

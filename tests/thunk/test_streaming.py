@@ -19,7 +19,7 @@ from motet._thunk.thunk import ModelOutputThunk
 from motet._values.errors import ConnectionLost, GenerationCancelled, SingleReaderError
 from motet._values.states import GenerationState
 from motet.testing.leaks import no_leaks
-from thunk.by_hand import Reply, interest, others_wait, scripted
+from thunk.by_hand import Reply, interest, others_wait, produced, scripted
 from virtual_time import on_virtual_time
 
 pytestmark = pytest.mark.anyio
@@ -645,12 +645,11 @@ async def test_a_task_does_not_keep_the_replies_that_it_has_read() -> None:
             await anyio.lowlevel.checkpoint()
             generation.feed("!")
 
-        generation = Generation(produce, host=current_host())
-        thunk: ModelOutputThunk[str] = ModelOutputThunk.pending(generation)
-        generation.start()
+        thunk = produced(produce)
         await thunk.astream()
         while to_the_end and not thunk.is_computed():
             await thunk.astream()
+        generation = thunk._source
         await generation.wait_settled()
         return weakref.ref(generation)
 

@@ -9,12 +9,11 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from motet._runtime.host import current_host
 from motet._thunk.fanout import gather_all, wait_for_all_mots
 from motet._thunk.generation import Generation
 from motet._thunk.thunk import ModelOutputThunk
 from motet._values.errors import ConnectionLost, GenerationCancelled
-from thunk.by_hand import Reply, interest, others_wait, scripted, stray
+from thunk.by_hand import Reply, interest, others_wait, produced, scripted, stray
 
 pytestmark = pytest.mark.anyio
 
@@ -192,9 +191,7 @@ async def test_an_error_keeps_its_cause_and_the_frames_of_the_generation() -> No
         await anyio.lowlevel.checkpoint()
         raise Own("broken") from cause
 
-    generation = Generation(break_down, host=current_host())
-    thunk: Thunk = ModelOutputThunk.pending(generation)
-    generation.start()
+    thunk = produced(break_down)
     lengths = []
     for _ in range(3):
         with pytest.raises(Own) as caught:
@@ -248,9 +245,7 @@ async def test_an_error_of_a_task_group_inside_a_generation_comes_bare() -> None
             tasks.start_soon(break_down)
             tasks.start_soon(anyio.sleep_forever)
 
-    generation = Generation(produce, host=current_host())
-    thunk: Thunk = ModelOutputThunk.pending(generation)
-    generation.start()
+    thunk = produced(produce)
     with pytest.raises(Own, match="broken"):
         await thunk
     assert thunk.partial == "text"
@@ -322,9 +317,7 @@ async def test_a_cancellation_that_is_none_is_not_the_end_of_the_event_loop() ->
         generation.feed("Hel")
         await stray()
 
-    generation = Generation(produce, host=current_host())
-    thunk: Thunk = ModelOutputThunk.pending(generation)
-    generation.start()
+    thunk = produced(produce)
     for _ in range(2):
         with pytest.raises(GenerationCancelled, match="nothing had cancelled") as caught:
             await thunk

@@ -7,17 +7,15 @@ import anyio.abc
 import pytest
 
 from motet import (
-    ModelOutputThunk,
     PendingReplyError,
     RejectionSamplingStrategy,
     Requirement,
     open_session,
 )
-from motet._runtime.host import current_host
 from motet._thunk.generation import Generation
 from motet.testing import ScriptedBackend
 from motet.testing.leaks import no_leaks
-from thunk.by_hand import interest
+from thunk.by_hand import interest, produced
 from thunk.ways import WAITS, Thunk, by_async_for
 
 pytestmark = pytest.mark.anyio
@@ -28,9 +26,7 @@ def begin(work: Callable[[Thunk], Awaitable[object]]) -> Thunk:
         generation.feed("x")
         await work(thunk)
 
-    generation = Generation(produce, host=current_host())
-    thunk: Thunk = ModelOutputThunk.pending(generation)
-    generation.start()
+    thunk = produced(produce)
     return thunk
 
 
