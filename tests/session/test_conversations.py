@@ -77,7 +77,7 @@ async def test_a_turn_that_is_lost_is_left_out_of_the_next_prompt(
         thunk = await m.ainstruct("b")
         later = await m.ainstruct("c")
         with anyio.fail_after(60):
-            await server.wait_until(lambda: len(server.replies) == 2)
+            await server.wait_until(lambda: len(server.replies) >= 2)
         match lost:
             case "failed":
                 with pytest.raises(BackendError):
