@@ -76,7 +76,7 @@ class Circle:
 
 
 @pytest.mark.parametrize("first", [True, False])
-@pytest.mark.parametrize("others", [1, 2, 5])
+@pytest.mark.parametrize("others", [1, 3])
 @pytest.mark.parametrize("wait", WAITS)
 async def test_a_circle_is_not_closed(wait: str, others: int, first: bool) -> None:
     with no_leaks(), anyio.fail_after(10):
