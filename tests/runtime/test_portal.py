@@ -16,6 +16,7 @@ import pytest
 
 import motet
 from motet._runtime import portal as portal_module
+from motet._runtime import portal as portals
 from motet._runtime.host import current_host
 from motet._runtime.portal import Portal, call_in_loop, default_portal
 from motet._thunk.thunk import ModelOutputThunk
@@ -288,6 +289,45 @@ def test_an_interrupt_while_waiting_cancels_the_call_and_sees_it_unwind(portal: 
     order.append("interrupted")
     assert order == ["unwound", "interrupted"]
     assert portal.call(add, 1, 2) == 3
+
+
+def test_an_interrupt_that_does_not_wake_the_thread_that_waits_is_heard_of(portal: Portal) -> None:
+    assert portal.call(add, 1, 2) == 3
+    # So the system gives it to the portal's thread, and the main thread sleeps on.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            portal.call(interrupted)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    assert portal.call(add, 1, 2) == 3
+
+
+async def interrupted() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    await anyio.sleep_forever()
+
+
+async def timed_out() -> None:
+    await anyio.lowlevel.checkpoint()
+    raise TimeoutError("its own")
+
+
+def test_a_timeout_of_the_call_is_raised_and_not_taken_for_ours(portal: Portal) -> None:
+    with pytest.raises(TimeoutError, match="its own"):
+        portal.call(timed_out)
+
+
+def test_a_call_may_take_longer_than_the_thread_sleeps_at_a_time(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(portals, "_LOOKS_UP", 0.001)
+    assert portal.call(late) == "late"
+
+
+async def late() -> str:
+    await anyio.sleep(0.05)
+    return "late"
 
 
 def test_a_loop_that_ends_under_a_call_says_so() -> None:

@@ -30,6 +30,10 @@ Ts = TypeVarTuple("Ts")
 # How long the end of the process waits for what still runs to unwind.
 EXIT_TIMEOUT: Final = 5.0  # seconds
 
+# A signal wakes no thread that is about to sleep on a lock, and none if the system gives it to another
+# thread; Python sees to it as soon as the main thread is awake.
+_LOOKS_UP: Final = 0.5  # seconds
+
 # What errors call the loops of portals.
 _LABEL: Final = "event loop behind the methods without await"
 _DEEPER: Final = "{} that are called inside of one, level {}"
@@ -103,7 +107,7 @@ def call_in_loop(
     call = _Call(fn, args)
     try:
         host.post(call.start, host, copy_context() if context is None else context)
-        result: T = call.future.result()
+        result: T = _outcome(call.future)
     except BaseException:
         # Ctrl-C may come at any point, also between the two lines above.
         if not call.future.done():
@@ -112,6 +116,14 @@ def call_in_loop(
                 concurrent.futures.wait([call.future], timeout=EXIT_TIMEOUT)
         raise
     return result
+
+
+def _outcome(future: concurrent.futures.Future[T]) -> T:
+    """Wait for a future as its `result` does, and hear of Ctrl-C whenever it comes."""
+    while not future.done():
+        with suppress(TimeoutError):  # one of the call's own is raised below
+            return future.result(timeout=_LOOKS_UP)
+    return future.result()
 
 
 class Portal:
