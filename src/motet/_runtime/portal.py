@@ -120,10 +120,12 @@ def call_in_loop(
 
 def _outcome(future: concurrent.futures.Future[T]) -> T:
     """Wait for a future as its `result` does, and hear of Ctrl-C whenever it comes."""
-    while not future.done():
-        with suppress(TimeoutError):  # one of the call's own is raised below
+    while True:
+        try:
             return future.result(timeout=_LOOKS_UP)
-    return future.result()
+        except TimeoutError:
+            if future.done():  # it is the call's own, or the call has just ended
+                return future.result()
 
 
 class Portal:
